@@ -1,0 +1,1 @@
+"""Tests for fine-tuned language models: the parts behind the pytest suites."""

@@ -1,0 +1,1 @@
+"""Metrics, from a model and samples to a measurement."""

@@ -1,0 +1,1 @@
+"""Recipes, trainers and the batches that reach the loss."""
