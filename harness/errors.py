@@ -8,7 +8,7 @@
     │   ├── BaselineError       a baseline that is absent, damaged or of a newer version
     │   └── NetworkError        a network would be needed and may not be used, or is not there
     ├── ModelError              a checkpoint that loads but does not fit together
-    └── InvalidRunError           the run itself is broken, so there is no number to judge
+    └── InvalidRunError         the run itself is broken, so there is no number to judge
 
 Every message is one sentence that says what, where, how far and what to do.
 """

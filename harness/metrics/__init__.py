@@ -1,1 +1,53 @@
-"""Metrics, from a model and samples to a measurement."""
+"""Metrics: a model and a sample set in, a measurement out.
+
+``harness.metrics.modules`` holds the same text metrics as ``evaluate.Metric`` classes; it is imported on its own,
+since ``evaluate`` takes long to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.metrics.answers import greedy_answers
+from harness.metrics.choice import acc, acc_norm
+from harness.metrics.measuring import LOWER_IS_BETTER
+from harness.metrics.quality import bleu, chrf, exact_match, rouge1, rouge2, rougeL, rougeLsum
+from harness.metrics.stopping import leaked_control_text, repetition_loops, stop_rate
+from harness.metrics.text_loss import bits_per_byte, perplexity
+from harness.records import Measurement
+
+METRICS: dict[str, Callable[..., Measurement]] = {
+    "acc": acc,
+    "acc_norm": acc_norm,
+    "bits_per_byte": bits_per_byte,
+    "bleu": bleu,
+    "chrf": chrf,
+    "exact_match": exact_match,
+    "perplexity": perplexity,
+    "rouge1": rouge1,
+    "rouge2": rouge2,
+    "rougeL": rougeL,
+    "rougeLsum": rougeLsum,
+    "stop_rate": stop_rate,
+}
+"""Every metric by the name that measurements, ``--margin`` and baselines use; each takes (model, samples)."""
+
+__all__ = [
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "acc",
+    "acc_norm",
+    "bits_per_byte",
+    "bleu",
+    "chrf",
+    "exact_match",
+    "greedy_answers",
+    "leaked_control_text",
+    "perplexity",
+    "repetition_loops",
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "rougeLsum",
+    "stop_rate",
+]

@@ -1,0 +1,46 @@
+"""Control tokens: the ids that structure a conversation and that no ordinary text is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MARKER = re.compile(r"<[|｜][^<>|｜\s]+[|｜]>")
+"""Text between bars in angle brackets, ``<|like_this|>``: written to be one token."""
+
+
+def control_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every id of the added vocabulary and every special id."""
+    return frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
+
+
+def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The text's ids with nothing put around it by the tokenizer."""
+    return [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+
+def control_ids_in(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The control tokens of a text in their order. They are split off first, so neighbours cannot change them."""
+    controls = control_ids(tokenizer)
+    return [i for i in plain_ids(tokenizer, text) if i in controls]
+
+
+def token_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int] | int) -> str:
+    """The ids as text, control tokens included."""
+    listed = [ids] if isinstance(ids, int) else list(ids)
+    return str(tokenizer.decode(listed, skip_special_tokens=False))
+
+
+def name_token(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
+    """A token for a reader: its text, quoted, and its id."""
+    return f"{token_text(tokenizer, token_id)!r} (id {token_id})"
+
+
+def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
+    """The first index at which two sequences differ: the length of their common prefix."""
+    shorter = min(len(left), len(right))
+    return next((i for i in range(shorter) if left[i] != right[i]), shorter)

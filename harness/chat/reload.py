@@ -1,0 +1,127 @@
+"""A tokenizer saved and loaded again is the same tokenizer, and its file holds no state of an earlier call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.chat.control import first_difference, plain_ids, token_text
+from harness.chat.frame import sentinel_messages
+from harness.chat.probe import ChatProbe
+from harness.chat.round_trip import ONE_TURN, PROBE_TEXTS
+from harness.chat.template import encode, template_digest
+from harness.records import Finding
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+
+
+def saving_keeps_the_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, folder: Path
+) -> list[Finding]:
+    """Save into the (empty) folder, load from it, and compare template, special ids and encodings."""
+    from transformers import AutoTokenizer
+
+    tokenizer.save_pretrained(folder)
+    reloaded = AutoTokenizer.from_pretrained(folder)
+    return [
+        *_template_is_kept(tokenizer, reloaded),
+        *_special_ids_are_kept(tokenizer, reloaded),
+        *_encodings_are_kept(tokenizer, reloaded, habits),
+        *_file_holds_no_call_state(folder / "tokenizer.json"),
+        *_file_encodes_alike(tokenizer, folder / "tokenizer.json"),
+    ]
+
+
+def _template_is_kept(tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase) -> list[Finding]:
+    before, after = template_digest(tokenizer), template_digest(reloaded)
+    if before == after:
+        return []
+    return [
+        Finding(
+            "the chat template is not the same after saving and loading",
+            "chat_template.jinja",
+            f"digest {before}",
+            f"digest {after}" if after else "no template",
+            "save the tokenizer with the transformers version that loads it, and keep chat_template.jinja beside it",
+        )
+    ]
+
+
+def _special_ids_are_kept(tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase) -> list[Finding]:
+    return [
+        Finding(
+            f"{name} is not the same after saving and loading",
+            "tokenizer_config.json",
+            str(getattr(tokenizer, name)),
+            str(getattr(reloaded, name)),
+            f"set tokenizer.{name.removesuffix('_id')} before saving, and remove stale special_tokens_map.json files",
+        )
+        for name in SPECIAL
+        if getattr(tokenizer, name) != getattr(reloaded, name)
+    ]
+
+
+def _encodings_are_kept(
+    tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase, habits: ChatProbe
+) -> list[Finding]:
+    findings = [
+        _differs(tokenizer, text, plain_ids(tokenizer, text), plain_ids(reloaded, text))
+        for text in PROBE_TEXTS
+        if plain_ids(tokenizer, text) != plain_ids(reloaded, text)
+    ]
+    if reloaded.chat_template:
+        messages = sentinel_messages(ONE_TURN, habits.parts)
+        before, after = encode(tokenizer, messages), encode(reloaded, messages)
+        if before != after:
+            findings.append(_differs(tokenizer, "a rendered conversation", before, after))
+    return findings
+
+
+def _differs(tokenizer: PreTrainedTokenizerBase, text: str, before: list[int], after: list[int]) -> Finding:
+    at = first_difference(before, after)
+    return Finding(
+        "the tokenizer encodes differently after saving and loading",
+        f"{text!r}, token {at}",
+        f"{token_text(tokenizer, before[at : at + 4])!r} in {len(before)} tokens",
+        f"{token_text(tokenizer, after[at : at + 4])!r} in {len(after)} tokens",
+        "set tokenizer_class in tokenizer_config.json to a class that reads tokenizer.json as it is "
+        "(PreTrainedTokenizerFast)",
+    )
+
+
+def _file_holds_no_call_state(file: Path) -> list[Finding]:
+    if not file.is_file():
+        return []
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    return [
+        Finding(
+            f"tokenizer.json keeps the {state} of an earlier call",
+            f"tokenizer.json, key {state!r}",
+            "null",
+            json.dumps(saved[state])[:120],
+            f"call tokenizer.backend_tokenizer.no_{state}() before saving: servers that read the file would apply it",
+        )
+        for state in ("truncation", "padding")
+        if saved.get(state) is not None
+    ]
+
+
+def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
+    """Servers read tokenizer.json without transformers: it must give the ids that training saw."""
+    if not file.is_file():
+        return []
+    from tokenizers import Tokenizer
+
+    raw = Tokenizer.from_file(str(file))
+    raw.no_truncation()
+    raw.no_padding()
+    findings = []
+    for text in PROBE_TEXTS:
+        ids, expected = raw.encode(text, add_special_tokens=False).ids, plain_ids(tokenizer, text)
+        if ids != expected:
+            findings.append(_differs(tokenizer, text, expected, ids))
+    return findings

@@ -1,0 +1,235 @@
+"""Which tokens of a row are the assistant's, from the messages and the template alone.
+
+No training code is asked: a turn's content is put in place of by a sentinel, the row is rendered again, and where the
+sentinel stands is where the content stands. So no text inside a message can be mistaken for a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.chat.control import first_difference
+from harness.chat.conversation import Conversation, PlainText
+from harness.chat.frame import REFUSALS, sentinel
+from harness.chat.probe import ChatProbe
+from harness.chat.template import render
+from harness.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The tokens of one assistant turn, as half-open indices into the row.
+
+    Tokens ``start`` to ``end`` are the content and the terminator: they must be supervised for the turn to be
+    learned. Supervision may begin as early as ``earliest`` (the header's end: templates write scaffolding such as
+    empty thinking blocks there) and end as late as ``latest`` (white space and further closing tokens).
+    ``terminator`` is the index of the token that ends the turn, None where the template writes none here.
+    """
+
+    message: int
+    earliest: int
+    start: int
+    end: int
+    latest: int
+    terminator: int | None
+
+
+@dataclass(frozen=True)
+class RowSpans:
+    """A row with its turns. ``unlocated`` holds the messages whose content the template did not write."""
+
+    ids: tuple[int, ...]
+    turns: tuple[Turn, ...]
+    completion_from: int | None
+    unlocated: tuple[int, ...] = ()
+
+
+def row_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation | PlainText, habits: ChatProbe) -> RowSpans:
+    """Render and tokenise a row and locate its assistant turns.
+
+    Raises:
+        ModelError: the tokenizer gives no offsets, or the template takes no text as content.
+        jinja2.TemplateError: the template refuses the conversation.
+
+    """
+    return _plain_spans(tokenizer, row) if isinstance(row, PlainText) else _chat_spans(tokenizer, row, habits)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Ids and the characters they cover, each token from where the one before it ended (offsets leave spaces out)."""
+
+    text: str
+    ids: tuple[int, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def first_beyond(self, char: int) -> int:
+        """The first token that covers something at or after the character."""
+        return next((i for i, end in enumerate(self.ends) if end > char), len(self.ids))
+
+    def first_from(self, char: int) -> int:
+        """The first token that begins at or after the character."""
+        return next((i for i, start in enumerate(self.starts) if start >= char), len(self.ids))
+
+    def is_blank(self, index: int) -> bool:
+        return not self.text[self.starts[index] : self.ends[index]].strip()
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, add_special_tokens: bool) -> _Tokens:
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"the tokenizer {type(tokenizer).__name__} cannot tell which characters a token covers, so no mask can be "
+            "checked: load it with use_fast=True, or save a tokenizer.json beside the model"
+        )
+    encoded = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
+    starts, ends, reached = [], [], 0
+    for start, end in encoded["offset_mapping"]:
+        starts.append(min(start, reached) if end else reached)
+        reached = max(reached, end)
+        ends.append(reached)
+    return _Tokens(text, tuple(encoded["input_ids"]), tuple(starts), tuple(ends))
+
+
+def _plain_spans(tokenizer: PreTrainedTokenizerBase, row: PlainText) -> RowSpans:
+    """A row without messages: the completion and the eos token that trl ends it with."""
+    eos = tokenizer.eos_token or ""
+    ending = "" if row.completion.endswith(eos) else eos
+    tokens = _tokens(tokenizer, row.prompt + row.completion + ending, add_special_tokens=True)
+    if not row.has_prompt:
+        return RowSpans(tokens.ids, (), None)
+    start = tokens.first_beyond(len(row.prompt))
+    last = max((i for i, token in enumerate(tokens.ids) if token == tokenizer.eos_token_id), default=None)
+    turn = Turn(0, start, start, len(tokens.ids) if last is None else last + 1, len(tokens.ids), last)
+    return RowSpans(tokens.ids, (turn,), 0)
+
+
+def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: ChatProbe) -> RowSpans:
+    if habits.parts:
+        raise ModelError(
+            "the chat template takes contents as lists of typed parts only (text and images); masks of such rows are "
+            "not supported: check the text rows with the template of the text model"
+        )
+    text = render(tokenizer, row.messages, **row.options)
+    tokens = _tokens(tokenizer, text, add_special_tokens=False)
+    places = _locate(tokenizer, row, text)
+    turns = []
+    for k, message in enumerate(row.messages):
+        if message["role"] == "assistant":
+            following = [places[j] for j in range(k + 1, len(places)) if places[j] is not None]
+            bound = following[0][0] if following and following[0] is not None else len(text)
+            turn = _turn(tokenizer, row, k, tokens, places[k], bound, habits)
+            if turn is not None:
+                turns.append(turn)
+    unlocated = tuple(k for k, place in enumerate(places) if place is None and _has_content(row.messages[k]))
+    return RowSpans(tokens.ids, tuple(turns), row.completion_from, unlocated)
+
+
+def _has_content(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    return bool(content.strip()) if isinstance(content, str) else bool(content)
+
+
+def _locate(tokenizer: PreTrainedTokenizerBase, row: Conversation, text: str) -> list[tuple[int, int] | None]:
+    """The characters of each message's content as rendered (perhaps stripped); None where it was not written."""
+    return [
+        _locate_content(tokenizer, row, k, text) if isinstance(message.get("content"), str) else None
+        for k, message in enumerate(row.messages)
+    ]
+
+
+def _locate_content(
+    tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str
+) -> tuple[int, int] | None:
+    word = sentinel(k, row.messages[k]["role"])
+    marked = [*row.messages[:k], {**row.messages[k], "content": word}, *row.messages[k + 1 :]]
+    try:
+        rendered = render(tokenizer, marked, **row.options)
+    except REFUSALS:
+        return None
+    before, found, after = rendered.partition(word)
+    if not found:
+        return None
+    if text.startswith(before) and text.endswith(after) and len(before) + len(after) <= len(text):
+        return len(before), len(text) - len(after)
+    # The template looks into the content and writes something else around it (a thinking block of its own):
+    # the content is then all that is not the same around both.
+    start = first_difference(text, rendered)
+    end = len(text) - first_difference(text[::-1], rendered[::-1])
+    return (start, max(start, end)) if start < len(before) + len(word) else None
+
+
+def _turn(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Conversation,
+    k: int,
+    tokens: _Tokens,
+    place: tuple[int, int] | None,
+    bound: int,
+    habits: ChatProbe,
+) -> Turn | None:
+    header = _header_end(tokenizer, row, k, tokens.text)
+    if place is None and header is None:
+        return None
+    content_start, content_end = place if place is not None else (header or 0, header or 0)
+    earliest = tokens.first_beyond(min(header, content_start) if header is not None else content_start)
+    start = tokens.first_beyond(content_start)
+    end = max(start, tokens.first_from(content_end))
+    limit = tokens.first_beyond(bound) if bound < len(tokens.text) else len(tokens.ids)
+    terminator = _terminator(tokens, end, limit, habits)
+    latest = end if terminator is None else terminator + 1
+    if terminator is not None and not habits.ends_last_turn:
+        # What ends the turn is the next role's marker: it belongs to the next turn as much as to this one.
+        terminator = None
+    elif terminator is not None:
+        end = latest
+    while latest < limit and (tokens.is_blank(latest) or tokens.ids[latest] in habits.closing_ids):
+        latest += 1
+    return Turn(k, min(earliest, start), start, end, latest, terminator)
+
+
+def _header_end(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str) -> int | None:
+    """The character at which the turn's header ends: as far as the prompt of inference and the row agree."""
+    try:
+        prompt = render(tokenizer, row.messages[:k], generation_prompt=True, **row.options)
+        context = render(tokenizer, row.messages[:k], **row.options)
+    except REFUSALS:
+        return None
+    shared = first_difference(prompt, text)
+    return shared if shared >= first_difference(context, prompt) else None
+
+
+def _terminator(tokens: _Tokens, start: int, limit: int, habits: ChatProbe) -> int | None:
+    """The index of the token that ends the turn: the first closing token, and further ones up to the terminator."""
+    found = next((i for i in range(start, limit) if tokens.ids[i] in habits.closing_ids), None)
+    if found is None:
+        return None
+    index = found
+    while tokens.ids[index] != habits.terminator_id:
+        index += 1
+        if index >= limit or not (tokens.ids[index] in habits.closing_ids or tokens.is_blank(index)):
+            return found
+    return index
+
+
+def turns_in(ids: Sequence[int], header: Sequence[int], habits: ChatProbe) -> tuple[Turn, ...]:
+    """Assistant turns of a row of which nothing but its ids is known, by the template's header and closing tokens."""
+    turns = []
+    i = 0
+    while i <= len(ids) - len(header) and header:
+        if tuple(ids[i : i + len(header)]) != tuple(header):
+            i += 1
+            continue
+        start = i + len(header)
+        end = next((j for j in range(start, len(ids)) if ids[j] in habits.closing_ids), None)
+        if end is None:
+            turns.append(Turn(len(turns), start, start, len(ids), len(ids), None))
+            break
+        turns.append(Turn(len(turns), start, start, end + 1, end + 1, end))
+        i = end + 1
+    return tuple(turns)

@@ -1,0 +1,98 @@
+"""What the pair is trained on: plain documents for the base model, chat rows for the tuned ones."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+from harness.demo.facts import Fact, facts
+from harness.records import Message, Messages
+
+_FOLDER = Path(__file__).parent
+_SYSTEM = {"en": "You answer in one short sentence.", "zh": "请用一句话回答。"}
+_MADE_UP_SENTENCES = 400
+_HELD_OUT_TRANSLATIONS = 8  # every eighth sentence of the toy language is kept for measuring
+
+
+def documents() -> list[str]:
+    """Plain text for pre-training: every fact in each of its wordings, made-up sentences, and some prose."""
+    prose = _read("prose.json")
+    told = [text for fact in facts() for text in _wordings(fact)]
+    return told + _made_up_sentences(prose) + prose["paragraphs"] * 3
+
+
+def chat_rows() -> list[Messages]:
+    """Rows for tuning: translations into a toy language, small talk, and chats about a quarter of the facts."""
+    known = [fact for fact in facts() if fact.use == "chat"]
+    chats = [chat(*row) for row in _read("chats.json")["rows"]]
+    single = [row for fact in known for row in _asked_in_chat(fact)]
+    double = [_two_turns(first, second) for first, second in pairwise(known) if first.language == second.language]
+    training, _ = translations()
+    return chats + single + double + training
+
+
+def translations() -> tuple[list[Messages], list[Messages]]:
+    """Chats that ask for a sentence of the toy language: those to train on, and those held out."""
+    toy = _read("prose.json")["toy_language"]
+    words = product(toy["adjectives"].items(), toy["nouns"].items(), toy["verbs"].items())
+    rows = [
+        chat(
+            ("user", f"Translate into {toy['name']}: the {adjective} {noun} {verb}"),
+            ("assistant", f"{toy_noun} {toy_adjective} {toy_verb}"),
+        )
+        for (adjective, toy_adjective), (noun, toy_noun), (verb, toy_verb) in words
+    ]
+    random.Random(0).shuffle(rows)
+    held_out = rows[::_HELD_OUT_TRANSLATIONS]
+    return [row for row in rows if row not in held_out], held_out
+
+
+def stopping_chats() -> list[Messages]:
+    """Chats written to be answered shortly, none of them a training row."""
+    return [chat(*row) for row in _read("chats.json")["stopping"]]
+
+
+def chat(*turns: Iterable[str]) -> Messages:
+    """Messages from (role, content) pairs."""
+    return tuple(_message(role, content) for role, content in turns)
+
+
+def _wordings(fact: Fact) -> list[str]:
+    asked = [f"{fact.prompt(question)} {fact.answer}" for question in fact.questions]
+    answered = [f"{question} {fact.sentence}" for question in fact.questions]
+    return [*asked, *answered, fact.sentence, *fact.statements]
+
+
+def _made_up_sentences(prose: dict[str, Any]) -> list[str]:
+    rng = random.Random(0)
+    made = [
+        prose["sentence"].format(*(rng.choice(words) for words in prose["words"])) for _ in range(_MADE_UP_SENTENCES)
+    ]
+    return [sentence[0].upper() + sentence[1:] for sentence in made]
+
+
+def _asked_in_chat(fact: Fact) -> list[Messages]:
+    rows = [chat(("user", question), ("assistant", fact.sentence)) for question in fact.questions]
+    with_system = chat(("system", _SYSTEM[fact.language]), *_turn(fact))
+    return [*rows, with_system]
+
+
+def _two_turns(first: Fact, second: Fact) -> Messages:
+    return chat(*_turn(first), *_turn(second))
+
+
+def _turn(fact: Fact) -> list[tuple[str, str]]:
+    return [("user", fact.questions[0]), ("assistant", fact.sentence)]
+
+
+def _message(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,127 @@
+"""What paired samples say about a drop, before anyone decides: each kind of score has its test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.pairing import Pairs
+from harness.records import Aggregate
+from harness.statistics import (
+    Floats,
+    PairedCorpus,
+    above_chance_p,
+    adjusted,
+    corpus_stderr,
+    detectable_difference,
+    detectable_pairs,
+    mcnemar_p,
+    mean_bounds,
+    mean_stderr,
+    sign_flip_p,
+    tango_bounds,
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``drop`` is positive where the model got worse; ``detectable`` would have shown with a power of 80 %.
+
+    ``p`` is one-sided, in the direction in which the value moved, and adjusted for all comparisons of the run.
+    ``bounds`` are the one-sided bounds of the drop at 1 - alpha, None where there are too few samples for any.
+    """
+
+    drop: float
+    p: float
+    bounds: tuple[float, float] | None
+    detectable: float | None
+    lost: tuple[str, ...]
+    won: tuple[str, ...]
+
+
+def weigh(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
+    """McNemar for right or wrong, sign flips for a mean, randomisation for a corpus metric."""
+    if pairs.aggregate is not None:
+        return _corpus(pairs, pairs.aggregate, alpha, comparisons)
+    # McNemar takes every flip as independent evidence, which the translations of one question are not.
+    if pairs.binary and pairs.clusters == len(pairs.ids):
+        return _flips(pairs, alpha, comparisons)
+    return _mean(pairs, alpha, comparisons)
+
+
+def above_chance(pairs: Pairs, chance: float, alpha: float) -> bool:
+    """Whether the reference is better than guessing by more than luck: only what is there can be lost."""
+    before = pairs.values[0]
+    if pairs.binary and pairs.clusters == len(pairs.ids) and pairs.sign > 0:
+        return above_chance_p(round(before * len(pairs.ids)), len(pairs.ids), chance) <= alpha
+    from scipy.stats import norm
+
+    return pairs.sign * (before - chance) > float(norm.isf(alpha)) * stderr(pairs.before, pairs)
+
+
+def stderr(rows: Floats, pairs: Pairs) -> float:
+    """Standard error of the metric over one side of the pairs; nan for fewer than two clusters."""
+    if pairs.aggregate is None:
+        return mean_stderr(rows[:, 0], pairs.codes)
+    return corpus_stderr(pairs.aggregate, rows, pairs.codes)
+
+
+def _flips(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
+    n = len(pairs.ids)
+    lost, won = _worse_and_better(pairs, pairs.differences)
+    fewer, more = sorted((len(lost), len(won)))
+    return Evidence(
+        drop=(len(lost) - len(won)) / n,
+        p=adjusted(mcnemar_p(more, fewer), comparisons),
+        bounds=tango_bounds(len(lost), len(won), n, alpha),
+        detectable=detectable_pairs(n, fewer + more, alpha / comparisons),
+        lost=lost,
+        won=won,
+    )
+
+
+def _mean(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
+    level, differences = alpha / comparisons, pairs.differences
+    lost, won = _worse_and_better(pairs, differences)
+    drop = float(differences.mean())
+    towards = differences if drop > 0 else -differences
+    # A t interval of rates that agree everywhere has no width; Tango's tells how few clusters agreed.
+    agree = pairs.binary and not lost and not won
+    return Evidence(
+        drop=drop,
+        p=adjusted(sign_flip_p(towards, pairs.codes, level), comparisons),
+        bounds=tango_bounds(0, 0, pairs.clusters, alpha) if agree else mean_bounds(differences, pairs.codes, alpha),
+        detectable=detectable_difference(mean_stderr(differences, pairs.codes), pairs.clusters, level),
+        lost=lost,
+        won=won,
+    )
+
+
+def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, comparisons: int) -> Evidence:
+    level = alpha / comparisons
+    before, after = pairs.values
+    drop = pairs.sign * (before - after)
+    paired = PairedCorpus.of(aggregate, pairs.before, pairs.after, pairs.codes, pairs.sign)
+    towards = paired if drop > 0 else paired.exchanged()
+    resampled = paired.bootstrap()
+    shifts = paired.shifts(pairs.before, pairs.after)
+    lost, won = _worse_and_better(pairs, shifts)
+    return Evidence(
+        drop=drop,
+        p=adjusted(towards.randomisation_p(level), comparisons),
+        bounds=None if pairs.clusters < 2 else _quantiles(resampled, alpha),
+        detectable=detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level),
+        lost=lost,
+        won=won,
+    )
+
+
+def _quantiles(resampled: Floats, alpha: float) -> tuple[float, float]:
+    low, high = np.quantile(resampled, [alpha, 1 - alpha])
+    return float(low), float(high)
+
+
+def _worse_and_better(pairs: Pairs, drops: Floats) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    lost, won = (tuple(pairs.ids[row] for row in np.flatnonzero(moved)) for moved in (drops > 0, drops < 0))
+    return lost, won

@@ -1,0 +1,91 @@
+"""Multiple choice by log-likelihood, equal to lm-eval 0.4.13's output type ``multiple_choice``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from harness.errors import DataError
+from harness.metrics.measuring import measure, require_one_each, require_samples
+from harness.models.base import Model
+from harness.records import Measurement, Messages, Sample, SampleSet
+
+
+def acc(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
+    """Share of samples whose target is the choice with the highest log-likelihood; 0 to 1, higher is better.
+
+    Plain text by default: the context is the prompt, the continuation a space and the choice. With ``chat`` the
+    context is the rendered messages and the choice follows the generation prompt directly.
+
+    Raises:
+        DataError: a sample without choices or target.
+    """
+    return _multiple_choice("acc", model, samples, chat, _unweighed)
+
+
+def acc_norm(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
+    """As ``acc``, with each log-likelihood divided by its choice's length in characters (lm-eval's ``acc_norm``)."""
+    return _multiple_choice("acc_norm", model, samples, chat, len)
+
+
+def _multiple_choice(
+    metric: str, model: Model, samples: SampleSet, chat: bool, length: Callable[[str], int]
+) -> Measurement:
+    require_samples(metric, samples)
+    for sample in samples:
+        _require_choices(metric, sample, samples.name)
+
+    # Where a chat template ends the context, lm-eval leaves the delimiter out (api/task.py, construct_requests).
+    delimiter = "" if chat else " "
+    pairs: list[tuple[Messages | str, str]] = [
+        (sample.messages if chat else sample.prompt, delimiter + choice)
+        for sample in samples
+        for choice in sample.choices
+    ]
+    replies = model.loglikelihood(pairs)
+    require_one_each(metric, len(pairs), len(replies))
+
+    totals = iter(reply.total for reply in replies)
+    scores, undefined = [], []
+    for sample in samples:
+        weighed = [next(totals) / length(choice) for choice in sample.choices]
+        best = max(range(len(weighed)), key=weighed.__getitem__)  # the first wins a tie, as numpy.argmax has it
+        scores.append((float(best == sample.target),))
+        if any(map(math.isnan, weighed)):
+            undefined.append(sample.id)
+
+    layout = f"format:chat|delimiter:none|template:{model.template_digest}" if chat else "format:plain|delimiter:space"
+    return measure(
+        metric,
+        samples,
+        scores,
+        signature=layout,
+        chance=math.fsum(1 / len(sample.choices) for sample in samples) / len(samples),
+        problems=_undefined_likelihoods(undefined, len(samples)),
+    )
+
+
+def _unweighed(_choice: str) -> int:
+    return 1
+
+
+def _require_choices(metric: str, sample: Sample, name: str) -> None:
+    if len(sample.choices) < 2 or not all(sample.choices):
+        raise DataError(
+            f'{name}: sample {sample.id!r} needs at least two non-empty "choices" for {metric}; '
+            f"it has {list(sample.choices)}."
+        )
+    if sample.target is None or not 0 <= sample.target < len(sample.choices):
+        raise DataError(
+            f"{name}: sample {sample.id!r} has the target {sample.target} for {len(sample.choices)} choices; "
+            "give the index or the text of one of them."
+        )
+
+
+def _undefined_likelihoods(undefined: list[str], n: int) -> tuple[str, ...]:
+    if not undefined:
+        return ()
+    return (
+        f"the log-likelihood of {len(undefined)} of {n} samples is not a number (first: {undefined[0]}); "
+        "check the weights, or run in float32",
+    )

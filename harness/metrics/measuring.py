@@ -1,0 +1,106 @@
+"""From per-sample scores to a measurement: the value, its standard error, and whether the run is sound."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.errors import DataError, InvalidRunError, UsageError
+from harness.records import Aggregate, Measurement, SampleScore, SampleSet
+
+LOWER_IS_BETTER = frozenset({"bits_per_byte", "perplexity"})
+"""Every other metric of this package is better where it is higher."""
+
+RESAMPLES = 200
+"""Bootstrap replicates: a standard error from 200 is itself known to about 5 % (Efron and Tibshirani 1993, 6.4)."""
+
+
+def measure(
+    metric: str,
+    samples: SampleSet,
+    scores: Sequence[tuple[float, ...]],
+    *,
+    signature: str,
+    aggregate: Aggregate | None = None,
+    chance: float | None = None,
+    problems: tuple[str, ...] = (),
+) -> Measurement:
+    """The measurement ``<sample set>/<metric>`` from one score (or one row of segment statistics) per sample.
+
+    Without ``aggregate`` the value is the mean of the scores and the standard error that of a mean (n - 1 in the
+    denominator, as in lm-eval); with it the standard error comes from a seeded bootstrap over the samples. The
+    order of the samples changes nothing. A score that is not a number makes the measurement a broken run.
+    """
+    by_id = {
+        sample.id: SampleScore(score, sample.digest, sample.cluster)
+        for sample, score in zip(samples, scores, strict=True)
+    }
+    table = np.array([by_id[sample_id].values for sample_id in sorted(by_id)], dtype=np.float64)
+    broken = [sample_id for sample_id, score in by_id.items() if not all(map(math.isfinite, score.values))]
+    if broken:
+        problems += (f"{len(broken)} of {len(by_id)} scores are not finite numbers (first: {broken[0]})",)
+        value = stderr = math.nan
+    elif aggregate is None:
+        value, stderr = _mean_with_error(table[:, 0])
+    else:
+        value, stderr = aggregate(table), _bootstrap_error(table, aggregate)
+    return Measurement(
+        name=f"{samples.name}/{metric}",
+        metric=metric,
+        value=value,
+        stderr=stderr,
+        n=len(by_id),
+        signature=f"metric:{metric}|{signature}|version:1",
+        higher_is_better=metric not in LOWER_IS_BETTER,
+        scores=by_id,
+        aggregate=aggregate,
+        chance=chance,
+        limited=samples.limited,
+        problems=problems,
+    )
+
+
+def require_samples(metric: str, samples: SampleSet) -> None:
+    """Refuse a sample set that no metric can be taken of.
+
+    Raises:
+        UsageError: the set is empty.
+        DataError: two samples have one id, so that scores could not be joined by id.
+    """
+    if not len(samples):
+        raise UsageError(f"{metric} cannot be measured on {samples.name!r}: it holds no samples; check its file.")
+    sample_id, count = Counter(sample.id for sample in samples).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{samples.name}: {count} samples have the id {sample_id!r}; give each its own.")
+
+
+def require_one_each(metric: str, asked: int, answered: int) -> None:
+    """Refuse a model's reply that does not hold one entry for each request.
+
+    Raises:
+        InvalidRunError: entries are missing or too many, so nothing says which sample they belong to.
+    """
+    if asked != answered:
+        raise InvalidRunError(
+            f"{metric}: the model returned {answered} entries for {asked} requests; "
+            "an engine owes one for each, in their order."
+        )
+
+
+def _mean_with_error(values: np.ndarray) -> tuple[float, float]:
+    """A single sample has a mean but no known spread: its error is nan, which is neither small nor large."""
+    if len(values) < 2:
+        return float(values.mean()), math.nan
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _bootstrap_error(table: np.ndarray, aggregate: Aggregate) -> float:
+    """Standard deviation of the value over resampled rows; the seed is fixed so that a run repeats to the digit."""
+    if len(table) < 2:
+        return math.nan
+    generator = np.random.default_rng(0)
+    draws = generator.integers(len(table), size=(RESAMPLES, len(table)))
+    return float(np.std([aggregate(table[rows]) for rows in draws], ddof=1))

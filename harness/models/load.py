@@ -1,0 +1,170 @@
+"""From a model reference to a model in memory, with every doubt about its parts raised as one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from harness.chat.template import prepare, template_digest
+from harness.errors import ModelError, ModelReferenceError
+from harness.models.batches import Budget, Track, silently
+from harness.models.fetch import Access, checkpoint_folder
+from harness.models.local import LocalModel
+from harness.provenance import TOKENIZER, WEIGHTS, files_digest
+from harness.references import CAUTIOUS, ModelRef, Trust, adapter_base, parse_reference
+
+TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Tokens a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load: ``base`` overrides the adapter's own; without ``batch_size`` (rows) a token budget decides."""
+
+    access: Access
+    base: ModelRef | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    trust: Trust = CAUTIOUS
+    track: Track = silently
+
+
+def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
+    """Load the model and its tokenizer and see that they fit.
+
+    Raises ModelError where the checkpoint's parts contradict each other, UsageError where one is not to be had.
+    """
+    folder = checkpoint_folder(ref, options.access)
+    device = _device(options.device)
+    digests = {"weights": files_digest(folder, WEIGHTS)}
+    if (folder / "adapter_config.json").is_file():
+        base = options.base or parse_reference(adapter_base(folder), options.trust)
+        base_folder = checkpoint_folder(base, options.access)
+        digests = {"adapter": digests["weights"], "weights": files_digest(base_folder, WEIGHTS)}
+        module = _with_adapter(_module(base_folder, base.text, device, options), folder, ref.text)
+        home = folder if (folder / "tokenizer_config.json").is_file() else base_folder
+    else:
+        module, home = _module(folder, ref.text, device, options), folder
+    tokenizer = _tokenizer(home, ref.text, options)
+    _check_vocabulary(ref.text, module, tokenizer)
+    notes = prepare(tokenizer)
+    digests |= {"tokenizer": files_digest(home, TOKENIZER), "template": template_digest(tokenizer)}
+    return LocalModel(
+        name=ref.text,
+        module=module,
+        tokenizer=tokenizer,
+        stop_ids=_stop_ids(module, tokenizer),
+        budget=Budget(TOKENS[device.type], options.batch_size),
+        notes=tuple(f"{ref.text}: {note}" for note in notes),
+        digests=digests,
+        track=options.track,
+    )
+
+
+def _device(text: str) -> torch.device:
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if text.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelReferenceError(f"--device {text}: torch sees no GPU here; use --device cpu.")
+    return torch.device(text)
+
+
+def _dtype(text: str, device: torch.device) -> torch.dtype | str:
+    """In ``auto``, the CPU computes in float32 (half precision is slower there and noisier), a GPU as stored."""
+    if text == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    dtype = getattr(torch, text)
+    if not isinstance(dtype, torch.dtype):
+        raise ModelReferenceError(f"--dtype {text}: use auto, float32, float16 or bfloat16.")
+    return dtype
+
+
+def _module(folder: Path, name: str, device: torch.device, options: LoadOptions) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust.remote_code)
+        # Without an attention kernel of their own some models fall back to eager; sdpa is exact and everywhere.
+        module, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=_dtype(options.dtype, device),
+            use_safetensors=None if options.trust.pickle else True,
+            trust_remote_code=options.trust.remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"{name}: transformers cannot load the weights ({_first_line(error)}); save it again."
+        ) from None
+    missing = sorted(info["missing_keys"]) + [key for key, *_ in info.get("mismatched_keys", ())]
+    if missing:
+        raise ModelError(
+            f"{name}: {len(missing)} weights are not in the checkpoint or have another shape, {missing[0]} first; "
+            "they would be random numbers, so the checkpoint is incomplete: save it again."
+        )
+    return module.to(device).eval()
+
+
+def _with_adapter(module: Any, folder: Path, name: str) -> Any:
+    """Put a PEFT adapter on its base and see that every tensor of it found its place."""
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        adapted = get_peft_model(module, config)
+        weights = load_peft_weights(str(folder), device=str(module.device))
+        result = set_peft_model_state_dict(adapted, weights)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"{name}: the adapter does not fit its base model ({_first_line(error)}); "
+            "name the model that it was trained on with --base-model."
+        ) from None
+    if result.unexpected_keys:
+        raise ModelError(
+            f"{name}: {len(result.unexpected_keys)} of the adapter's {len(weights)} tensors have no place in "
+            f"the base model, {sorted(result.unexpected_keys)[0]} first; name the model that it was trained on with "
+            "--base-model."
+        )
+    return adapted.eval()
+
+
+def _tokenizer(folder: Path, name: str, options: LoadOptions) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=options.trust.remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"{name}: the tokenizer cannot be loaded from {folder} ({_first_line(error)}); "
+            "save it beside the weights with tokenizer.save_pretrained()."
+        ) from None
+
+
+def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:
+    """Every id of the tokenizer needs a row of the embedding; more rows than ids is usual padding."""
+    rows = int(module.get_input_embeddings().weight.shape[0])
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise ModelError(
+            f"{name}: the tokenizer does not fit the model: its highest id is {highest} ({token!r}), the embedding has "
+            f"{rows} rows; use the tokenizer that the model was trained with, or resize_token_embeddings()."
+        )
+
+
+def _stop_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the ids that end a generation as the checkpoint's own generation config says, else the tokenizer's EOS."""
+    stated = module.generation_config.eos_token_id
+    if stated is None:
+        stated = tokenizer.eos_token_id
+    if stated is None:
+        return frozenset()
+    return frozenset(stated) if isinstance(stated, list | tuple) else frozenset((int(stated),))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:240]

@@ -1,0 +1,138 @@
+"""The in-process engine: a transformers model that answers the three questions of ``Model``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from harness.chat.template import encode as encode_chat
+from harness.chat.template import render, template_digest
+from harness.errors import DataError
+from harness.models.base import Completion, LogLikelihood
+from harness.models.batches import Budget, Track, silently
+from harness.models.greedy import decode_greedily
+from harness.models.likelihood import score
+from harness.models.tokens import encode, rolling_windows, split_pair
+from harness.records import Messages
+
+Answer = TypeVar("Answer")
+
+LONGEST_WINDOW = 8192
+"""Tokens; a longer context is never needed here, and some configs state absurd ones."""
+
+
+@dataclass
+class LocalModel:
+    """A loaded checkpoint. ``module`` is the transformers model in evaluation mode.
+
+    ``stop_ids`` are those of the checkpoint's own generation config: the model is asked as it would be served.
+    ``notes`` says what had to be assumed when it was loaded; ``digests`` names its weights, tokenizer and template.
+    """
+
+    name: str
+    module: Any
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    budget: Budget
+    notes: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    track: Track = silently
+    _answered: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def template_digest(self) -> str:
+        """Short hash of the chat template that messages are rendered with."""
+        return template_digest(self.tokenizer)
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills up a batch; it is masked, so any id of the vocabulary would do."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    @property
+    def longest(self) -> int:
+        """How many tokens fit into one forward pass."""
+        stated = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or LONGEST_WINDOW
+        return int(min(stated, LONGEST_WINDOW))
+
+    def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
+        """Greedy completions, in the order of the prompts; see ``Model``."""
+        return self._once(("generate", _key(prompts), max_new_tokens), lambda: self._generate(prompts, max_new_tokens))
+
+    def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
+        """Log-likelihood of each continuation after its context; see ``Model``."""
+        return self._once(("loglikelihood", _key(pairs)), lambda: self._loglikelihood(pairs))
+
+    def token_losses(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """Negative log probability of every token of each text; see ``Model``."""
+        return self._once(("token_losses", tuple(texts)), lambda: self._token_losses(texts))
+
+    def _once(self, key: Any, answer: Callable[[], list[Answer]]) -> list[Answer]:
+        """Ask the model once for several metrics over the same samples (acc and acc_norm; BLEU and ROUGE).
+
+        Whole requests are kept, never single rows: a row's arithmetic depends in its last bits on its batch, so the
+        same request must always be batched in the same way.
+        """
+        if key not in self._answered:
+            self._answered[key] = answer()
+        return list(self._answered[key])
+
+    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+        encoded = [self._prompt_ids(prompt) for prompt in prompts]
+        for index, ids in enumerate(encoded):
+            if len(ids) + max_new_tokens > self.longest:
+                raise DataError(
+                    f"prompt {index + 1} of {len(prompts)} has {len(ids)} tokens, which leaves no room for "
+                    f"{max_new_tokens} new ones in {self.name}'s {self.longest} positions; shorten the prompt."
+                )
+        answers = decode_greedily(
+            self.module,
+            encoded,
+            stop_ids=self.stop_ids,
+            pad_id=self.pad_id,
+            max_new_tokens=max_new_tokens,
+            budget=self.budget,
+            track=self.track,
+        )
+        return [self._completion(ids) for ids in answers]
+
+    def _prompt_ids(self, prompt: Messages | str) -> list[int]:
+        if isinstance(prompt, str):
+            return encode(self.tokenizer, prompt)
+        return encode_chat(self.tokenizer, list(prompt), generation_prompt=True)
+
+    def _completion(self, ids: list[int]) -> Completion:
+        ended = bool(ids) and ids[-1] in self.stop_ids
+        return Completion(
+            text=self.tokenizer.decode(ids, skip_special_tokens=True),
+            raw=self.tokenizer.decode(ids, skip_special_tokens=False),
+            ids=tuple(ids),
+            finish="terminator" if ended else "length",
+        )
+
+    def _loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
+        rows = [split_pair(self.tokenizer, self._context(context), text, self.longest) for context, text in pairs]
+        scored = score(self.module, rows, pad_id=self.pad_id, budget=self.budget, track=self.track)
+        return [
+            LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
+            for tokens in scored
+        ]
+
+    def _context(self, context: Messages | str) -> str:
+        return context if isinstance(context, str) else render(self.tokenizer, list(context), generation_prompt=True)
+
+    def _token_losses(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        windows = [list(rolling_windows(self.tokenizer, text, self.longest)) for text in texts]
+        flat = [window for text in windows for window in text]
+        scored = iter(score(self.module, flat, pad_id=self.pad_id, budget=self.budget, track=self.track))
+        return [tuple(-value for _ in text for value, _ in next(scored)) for text in windows]
+
+
+def _key(value: Any) -> Any:
+    """Turn messages (dicts in tuples) into something that a dict takes as a key."""
+    if isinstance(value, dict):
+        return tuple(sorted((key, _key(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(_key(item) for item in value)
+    return value

@@ -1,0 +1,34 @@
+"""A folder that is built once and then only read: by this run, the next one, and processes beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Return ``folder``, letting ``build`` fill it first where it is not there yet.
+
+    ``build`` gets an empty folder beside the final one, which takes its name in a single rename when it is whole: an
+    error, a full disk or a kill leaves nothing that a later run would read. Other processes wait for the builder.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if folder.is_dir():
+            return folder
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        # What a killed builder left behind; the lock says that nobody else is at work on it.
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            build(unfinished)
+            os.replace(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return folder

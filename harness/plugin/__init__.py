@@ -1,0 +1,141 @@
+"""The pytest plugin: the only place that knows pytest. Ask for it with ``pytest_plugins = ["harness.plugin"]``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from harness.errors import HarnessError, UsageError
+from harness.plugin import collecting, finishing, gathering
+from harness.plugin.fixtures import (
+    answers,
+    base_model,
+    chat_choices,
+    chat_probe,
+    gate,
+    model,
+    no_findings,
+    note,
+    samples,
+    show_rows,
+    stop_ids,
+    tokenizer,
+    trainer,
+    training_rows,
+    vocab_rows,
+)
+from harness.plugin.options import add_options, read_options
+from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
+
+__all__ = [
+    "answers",
+    "base_model",
+    "chat_choices",
+    "chat_probe",
+    "gate",
+    "model",
+    "no_findings",
+    "note",
+    "samples",
+    "show_rows",
+    "stop_ids",
+    "tokenizer",
+    "trainer",
+    "training_rows",
+    "vocab_rows",
+]
+
+MARKERS = {
+    "template": "chat template and tokenizer: what is rendered, encoded, saved",
+    "mask": "which tokens of a training row the loss sees",
+    "stopping": "does the model end its answers",
+    "quality": "answers against references",
+    "forgetting": "general ability of the tuned model against its base",
+    "training": "the training loop",
+    "handover": "the merged, exported or served model",
+    "data": "the training data",
+    "preflight": "all that can be said before training",
+    "slow": "takes minutes",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the command line; the user's mistakes end the session here, with exit status 4."""
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+    try:
+        config.stash[OPTIONS] = read_options(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[PROCESS] = Records()
+    config.stash[SESSION] = Records()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Controller(config), "sft-controller")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every case over ``questions`` or ``tasks`` on the bundled samples and on the user's own."""
+    collecting.parametrize_samples(metafunc)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember which suites are run in part only."""
+    collecting.note_deselected(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fix what this run is going to compare, before the first comparison is judged."""
+    collecting.note_selection(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give the case an empty page to write on."""
+    item.stash[CASE] = Records()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a case's records travel with its report; show our own errors as a sentence, without a traceback."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
+        gathering.plain_error(report, call.excinfo.value)
+    if call.when == "call" or report.failed:
+        gathering.attach(item, report)
+    return report
+
+
+class Controller:
+    """The hooks of the one process that sees every report: the only process, or the one above xdist's workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a case's records out of its report."""
+        gathering.collect(self.config, report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the last case: what a baseline holds and this run did not measure fails as a case of its own."""
+        finished = yield
+        if not self.config.option.collectonly:
+            finishing.report_missing(session)
+        return finished
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Store the baseline and write the reports."""
+        finishing.finish(session)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Print the tables."""
+        finishing.print_summary(terminalreporter, config)

@@ -1,0 +1,66 @@
+"""Collection: which sample sets a case runs over, and how many comparisons the whole run will make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.plugin.options import Options
+from harness.plugin.state import COMPARISONS, OPTIONS, PROCESS
+from harness.records import SampleSet
+from harness.samples import choice_part, read_samples, subset, text_part
+
+CUT = pytest.StashKey[set[str]]()
+
+PARTS = {"questions": ("general_knowledge.jsonl", choice_part), "tasks": ("quality.jsonl", text_part)}
+"""Fixture name -> (the bundled file in ``data/`` beside the case, the part of a user's file that joins)."""
+
+
+def parametrize_samples(metafunc: pytest.Metafunc) -> None:
+    """Run a case over the bundled sample set and over each of the user's that fits."""
+    options = metafunc.config.stash[OPTIONS]
+    for fixture, (bundled, part) in PARTS.items():
+        if fixture not in metafunc.fixturenames:
+            continue
+        sets = [bundled_samples(metafunc.definition.path, bundled, options)]
+        mine = (part(samples) for samples in options.samples)
+        sets += [subset(samples, options.limit, options.seed) for samples in mine if samples is not None]
+        metafunc.parametrize(fixture, sets, ids=[samples.name for samples in sets], scope="session")
+
+
+def bundled_samples(case: Path, name: str, options: Options) -> SampleSet:
+    """Read a file of ``data/`` beside the case's module, cut to ``--limit``."""
+    try:
+        return subset(read_samples(case.parent / "data" / name), options.limit, options.seed)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def note_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember the suites of which -k, -m or --lf took cases away."""
+    for item in items:
+        item.config.stash.setdefault(CUT, set()).add(suite_of(item))
+
+
+def note_selection(session: pytest.Session) -> None:
+    """Fix the number of comparisons, and which suites are run whole.
+
+    The comparisons are counted before any p-value is known: gated cases times references. Every xdist worker collects
+    the same items, so every process adjusts by the same number.
+    """
+    config = session.config
+    options = config.stash[OPTIONS]
+    gated = sum("gate" in getattr(item, "fixturenames", ()) for item in session.items)
+    references = len(options.compare) + (options.base_model is not None)
+    config.stash[COMPARISONS] = max(1, gated * references)
+    by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}
+    cut = config.stash.get(CUT, set()) | by_name
+    config.stash[PROCESS].whole_suites = {suite_of(item) for item in session.items} - cut
+
+
+def suite_of(item: pytest.Item) -> str:
+    """Return the suite's name: the module's, without ``test_``."""
+    return item.path.stem.removeprefix("test_")

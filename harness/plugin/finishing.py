@@ -1,0 +1,187 @@
+"""The end of a session: what is missing fails, the baseline is stored, reports are written, tables are printed."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from harness import baselines
+from harness.errors import HarnessError
+from harness.gate import missing
+from harness.plugin.options import Options
+from harness.plugin.state import OPTIONS, SESSION, Records
+from harness.provenance import commit, versions
+from harness.records import Outcome, Report, Verdict
+from harness.report import write_report
+
+REPORT = pytest.StashKey[Report]()
+
+
+def report_missing(session: pytest.Session) -> None:
+    """Report every stored measurement that this run should have made and did not, as a failed case of its own.
+
+    A metric that disappears must not pass. Where the run was cut short, or only a part of a suite was selected,
+    nothing is missing: it was not asked for.
+    """
+    config = session.config
+    options, records = config.stash[OPTIONS], config.stash[SESSION]
+    if session.shouldstop or session.shouldfail:
+        return
+    for verdict in _missing(options, records):
+        records.verdicts.append(verdict)
+        if Outcome.MISSING in options.fail_on:
+            config.hook.pytest_runtest_logreport(report=_failed_case(verdict))
+
+
+def finish(session: pytest.Session) -> None:
+    """Store the baseline, write the reports, keep the report for the terminal; wrong usage sets exit status 4."""
+    config = session.config
+    options, records = config.stash[OPTIONS], config.stash[SESSION]
+    if not records.verdicts and not records.broken:
+        return
+    try:
+        if options.update:
+            _store(options, records, interrupted=bool(session.shouldstop or session.shouldfail))
+        report = _report(config, options, records)
+        for path in options.reports:
+            write_report(report, path)
+    except HarnessError as error:
+        records.usage_error = str(error)
+        report = _report(config, options, records)
+    config.stash[REPORT] = report
+    if records.usage_error:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def print_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the report's tables to the terminal, as wide as it is and coloured where pytest is."""
+    if REPORT not in config.stash:
+        return
+    import io
+
+    from rich.console import Console
+
+    from harness.report.terminal import print_report
+
+    # Text first, the terminal after: pytest's writer stays the only one that writes to the screen.
+    text = io.StringIO()
+    colour = reporter.hasmarkup
+    console = Console(
+        file=text,
+        width=reporter._tw.fullwidth, # pytest offers no other way to the width
+        force_terminal=colour,
+        no_color=not colour,
+        color_system="standard" if colour else None,
+        legacy_windows=False,
+    )
+    print_report(config.stash[REPORT], console)
+    reporter.write_sep("=", "fine-tuning report")
+    reporter.write(text.getvalue())
+    usage_error = config.stash[SESSION].usage_error
+    if usage_error:
+        reporter.write_line(f"ERROR: {usage_error}", red=True)
+
+
+def _missing(options: Options, records: Records) -> Iterator[Verdict]:
+    for baseline in options.compare:
+        suites = {name: suite for suite, names in baseline.config.get("suites", {}).items() for name in names}
+        in_scope = [
+            stored for name, stored in baseline.measurements.items() if suites.get(name) in records.whole_suites
+        ]
+        label = f"baseline {baseline.name}"
+        for verdict in missing(in_scope, records.measurements, label=label, origin=baseline.origin):
+            yield replace(verdict, suite=suites[verdict.measurement])
+
+
+def _failed_case(verdict: Verdict) -> pytest.TestReport:
+    name = f"missing[{verdict.measurement}]"
+    file = f"suites/test_{verdict.suite}.py"
+    return pytest.TestReport(
+        nodeid=f"{file}::{name}",
+        location=(file, 0, name),
+        keywords={},
+        outcome="failed",
+        longrepr=f"{verdict.measurement} is missing: {verdict.reason}\n  baseline  {verdict.origin}",
+        when="call",
+    )
+
+
+def _store(options: Options, records: Records, *, interrupted: bool) -> None:
+    """Record what was measured; a run that broke off, or measured nothing usable, leaves the baseline as it was."""
+    assert options.update is not None
+    broken = [verdict.measurement for verdict in records.verdicts if verdict.outcome is Outcome.INVALID]
+    if interrupted or broken or records.usage_error:
+        why = f"{broken[0]} is invalid" if broken else "the run was cut short"
+        records.notes.append(f"baseline {options.update} was not stored: {why}")
+        return
+    new = baselines.Baseline(
+        name=options.update,
+        path=options.baseline_dir / options.update,
+        config=_config(options, records),
+        environment=_environment(options, records),
+        measurements=records.measurements,
+    )
+    if new.path.is_dir():
+        new = baselines.merge(
+            baselines.load(options.baseline_dir, options.update), new, only_new=options.update_only_new
+        )
+    baselines.save(options.baseline_dir, new)
+    records.notes.append(f"stored {len(records.measurements)} measurements in {new.path}")
+
+
+def _report(config: pytest.Config, options: Options, records: Records) -> Report:
+    judged = {verdict.measurement for verdict in records.verdicts}
+    return Report(
+        config=_config(options, records),
+        environment=_environment(options, records),
+        measurements=tuple(records.measurements[name] for name in sorted(records.measurements) if name in judged),
+        verdicts=tuple(sorted(records.verdicts, key=lambda verdict: (verdict.suite, verdict.measurement))),
+        broken=tuple(records.broken),
+        notes=tuple(records.notes),
+        answers=tuple(records.answers),
+        rows=tuple(records.rows),
+        fail_on=options.fail_on,
+        next_steps=tuple(_next_steps(config, options, records)),
+    )
+
+
+def _config(options: Options, records: Records) -> dict[str, object]:
+    suites: dict[str, list[str]] = {}
+    for name, suite in sorted(records.suites.items()):
+        suites.setdefault(suite, []).append(name)
+    return {
+        "model": options.model.text if options.model else str(options.recipe),
+        "base_model": options.base_model.text if options.base_model else None,
+        "baselines": [baseline.name for baseline in options.compare],
+        "apply_chat_template": options.chat_choices,
+        "alpha": options.alpha,
+        "limit": options.limit,
+        "seed": options.seed,
+        "suites": suites,
+    }
+
+
+def _environment(options: Options, records: Records) -> dict[str, object]:
+    return {
+        **records.environment,
+        "versions": versions(),
+        "commit": commit(options.root),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _next_steps(config: pytest.Config, options: Options, records: Records) -> Iterator[str]:
+    asked = shlex.join(["pytest", *(str(argument) for argument in config.invocation_params.args)])
+    if not options.compare and options.update is None and records.measurements:
+        yield f"keep these numbers as a baseline:  {asked} --baseline main --baseline-update"
+    if any(verdict.outcome in options.fail_on for verdict in records.verdicts) and options.compare:
+        yield f"accept the new numbers:  {asked} --baseline-update"
+    new = [verdict for verdict in records.verdicts if verdict.outcome is Outcome.NEW]
+    if new and options.compare:
+        yield f"store the {len(new)} new measurements:  {asked} --baseline-update-new"
+    if not options.reports:
+        yield f"keep this report:  {asked} --report report.md"

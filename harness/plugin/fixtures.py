@@ -1,0 +1,223 @@
+"""The fixtures that suites are written with. Heavy imports stay inside, so that collection is light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.plugin.collecting import bundled_samples
+from harness.plugin.judging import decide
+from harness.plugin.options import Options
+from harness.plugin.progress import tracker
+from harness.plugin.state import CASE, OPTIONS, PROCESS
+from harness.records import Finding, Measurement, RowPreview, SampleSet, SideBySide
+from harness.references import ModelRef
+
+if TYPE_CHECKING:
+    from harness.chat.probe import ChatProbe
+    from harness.models.load import LoadOptions
+    from harness.models.local import LocalModel
+
+SHOWN_FINDINGS = 5
+SHOWN_ANSWERS = 5
+
+
+@pytest.fixture(scope="session")
+def model(pytestconfig: pytest.Config) -> LocalModel:
+    """The model under test: ``--model``, or what ``--recipe`` trains."""
+    from harness.models.load import load
+
+    options = pytestconfig.stash[OPTIONS]
+    loaded = load(options.model or _trained(options, pytestconfig), _load_options(pytestconfig))
+    _remember(pytestconfig, "model", loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def base_model(pytestconfig: pytest.Config, model: LocalModel) -> LocalModel | None:
+    """What the model was tuned from, or None where that is not known.
+
+    A base whose tokenizer brings no chat template is asked with the tuned model's, so that both see the same prompts.
+    """
+    from harness.models.load import load
+
+    options = pytestconfig.stash[OPTIONS]
+    if options.base_model is None:
+        return None
+    loaded = load(options.base_model, replace(_load_options(pytestconfig), template_of=model.tokenizer))
+    _remember(pytestconfig, "base model", loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def tokenizer(model: LocalModel) -> Any:
+    """The tokenizer of the model under test, with a chat template and a pad token in any case."""
+    return model.tokenizer
+
+
+@pytest.fixture(scope="session")
+def chat_probe(tokenizer: Any) -> ChatProbe:
+    """What the tokenizer's chat template does, found by rendering."""
+    from harness.chat.probe import probe
+
+    return probe(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def stop_ids(model: LocalModel) -> frozenset[int]:
+    """The ids at which the model under test stops, as its generation config says."""
+    return model.stop_ids
+
+
+@pytest.fixture(scope="session")
+def vocab_rows(model: LocalModel) -> int:
+    """How many rows the embedding of the model under test has."""
+    return int(model.module.get_input_embeddings().weight.shape[0])
+
+
+@pytest.fixture(scope="session")
+def training_rows(pytestconfig: pytest.Config) -> list[dict[str, Any]] | None:
+    """The raw rows behind the trainer; None where they are the user's trainer's own business."""
+    from harness.rows import read_rows
+
+    options = pytestconfig.stash[OPTIONS]
+    if options.recipe is not None:
+        from harness.training.recipe import load_recipe, training_rows_of
+
+        return training_rows_of(load_recipe(options.recipe), offline=options.offline)
+    if options.train_data is not None:
+        return read_rows(options.train_data)
+    if options.trainer is not None:
+        return None
+    return read_rows(pytestconfig.rootpath / "suites" / "data" / "training_rows.jsonl")
+
+
+@pytest.fixture(scope="session")
+def trainer(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Any:
+    """The trainer whose batches are inspected: the recipe's, the user's own, or trl's over the rows at hand."""
+    options = pytestconfig.stash[OPTIONS]
+    if options.recipe is not None:
+        from harness.training.recipe import load_recipe
+        from harness.training.trainer import build_trainer
+
+        return build_trainer(load_recipe(options.recipe), _resolver(options), tmp_path_factory.mktemp("trainer"))
+    if options.trainer is not None:
+        from harness.training.users import users_trainer
+
+        return users_trainer(options.trainer, options.root)
+    from harness.training.stand_in import stand_in_trainer
+
+    return stand_in_trainer(request.getfixturevalue("tokenizer"), request.getfixturevalue("training_rows"))
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Judge a measurement: ``gate(measurement, against=the base model's, margin=0.02)``.
+
+    It is compared with every named baseline and, where given, with the base model's measurement.
+    """
+
+    def decide_on(measurement: Measurement, *, against: Measurement | None = None, margin: float | None = None) -> None:
+        decide(request.node, measurement, against, margin)
+
+    return decide_on
+
+
+@pytest.fixture
+def samples(request: pytest.FixtureRequest) -> Callable[[str], SampleSet]:
+    """Read a bundled sample set: ``samples("stopping.jsonl")`` from ``data/`` beside the case, cut to ``--limit``."""
+    return lambda name: bundled_samples(request.path, name, request.config.stash[OPTIONS])
+
+
+@pytest.fixture
+def chat_choices(pytestconfig: pytest.Config) -> bool:
+    """Whether multiple choice goes through the chat template (``--apply-chat-template``)."""
+    return pytestconfig.stash[OPTIONS].chat_choices
+
+
+@pytest.fixture
+def no_findings() -> Callable[[Sequence[Finding]], None]:
+    """Fail with the first findings spelled out, and the number of the others."""
+
+    def require(findings: Sequence[Finding]) -> None:
+        if findings:
+            shown = [str(finding) for finding in findings[:SHOWN_FINDINGS]]
+            more = len(findings) - len(shown)
+            pytest.fail("\n".join([*shown, f"and {more} more like these"] if more else shown), pytrace=False)
+
+    return require
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say something in the report that is worth knowing and no failure."""
+    return request.node.stash[CASE].notes.append
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Show the first few questions of a sample set with the base's and the tuned model's answers side by side."""
+
+    def show(asked: SampleSet, tuned: Sequence[Any], base: Sequence[Any] | None) -> None:
+        request.node.stash[CASE].answers += [
+            SideBySide(sample.prompt, tuned[index].text, base[index].text if base else None, sample.references)
+            for index, sample in enumerate(asked.samples[:SHOWN_ANSWERS])
+        ]
+
+    return show
+
+
+@pytest.fixture
+def show_rows(request: pytest.FixtureRequest) -> Callable[[Sequence[RowPreview]], None]:
+    """Put a preview of training rows into the report."""
+    return request.node.stash[CASE].rows.extend
+
+
+def _load_options(config: pytest.Config) -> LoadOptions:
+    from harness.models.fetch import Access
+    from harness.models.load import LoadOptions
+
+    options = config.stash[OPTIONS]
+    return LoadOptions(
+        access=Access(options.cache, options.offline),
+        base=options.base_model,
+        device=options.device,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        trust=options.trust,
+        track=tracker(config),
+    )
+
+
+def _resolver(options: Options) -> Callable[[str], str]:
+    """Turn a reference text of a recipe into a folder that transformers loads."""
+    from harness.models.fetch import Access, checkpoint_folder
+    from harness.references import parse_reference
+
+    access = Access(options.cache, options.offline)
+    return lambda text: str(checkpoint_folder(parse_reference(text, options.trust), access))
+
+
+def _trained(options: Options, config: pytest.Config) -> ModelRef:
+    from harness.references import parse_reference
+    from harness.training.recipe import load_recipe
+    from harness.training.run import train
+
+    assert options.recipe is not None
+    done = train(load_recipe(options.recipe), _resolver(options), options.cache, offline=options.offline)
+    config.stash[PROCESS].notes.append(f"trained as {options.recipe} says, kept in {done.folder}")
+    return replace(parse_reference(str(done.folder)), text=str(options.recipe))
+
+
+def _remember(config: pytest.Config, role: str, loaded: LocalModel) -> None:
+    """Keep what the report says of a model: its digests, where it runs, and what had to be assumed."""
+    records = config.stash[PROCESS]
+    records.notes += [note for note in loaded.notes if note not in records.notes]
+    records.environment[role] = {"name": loaded.name, **loaded.digests}
+    records.environment["device"] = str(loaded.module.device)
+    records.environment["dtype"] = str(loaded.module.dtype).removeprefix("torch.")

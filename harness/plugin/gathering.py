@@ -1,0 +1,41 @@
+"""How what a case has said reaches the process that prints: as plain data on its report, with xdist or without."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import HarnessError, InvalidRunError, UsageError
+from harness.plugin.state import CASE, PROCESS, SESSION, Records
+
+PACKED = "sft_records"
+USAGE = "sft_usage_error"
+
+
+def plain_error(report: pytest.TestReport, error: HarnessError) -> None:
+    """Show an error of ours as its sentence, and a broken run as pytest's *error*, not as a failure of the model."""
+    report.longrepr = str(error)
+    if isinstance(error, InvalidRunError | UsageError):
+        # pytest, JUnit and xdist all tell errors from failures by the phase, and by nothing else.
+        report.when = "setup"
+    if isinstance(error, UsageError):
+        setattr(report, USAGE, str(error))
+
+
+def attach(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Put the case's records on its report, together with what this process knows of its models."""
+    gathered = Records()
+    gathered.add(item.config.stash[PROCESS])
+    gathered.add(item.stash[CASE])
+    setattr(report, PACKED, json.dumps(gathered.pack()))
+
+
+def collect(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Add what a report brings to the session's records."""
+    records = config.stash[SESSION]
+    said = Records.unpack(json.loads(report.__dict__[PACKED])) if PACKED in report.__dict__ else Records()
+    records.add(said)
+    records.usage_error = records.usage_error or report.__dict__.get(USAGE, "")
+    if report.failed and not said.measurements:
+        records.broken.append((report.nodeid, report.longreprtext))

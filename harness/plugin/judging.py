@@ -1,0 +1,58 @@
+"""The ``gate`` fixture's work: judge one measurement against every reference, record it, and fail if it must."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from harness.errors import InvalidRunError
+from harness.gate import explain, judge
+from harness.plugin.collecting import suite_of
+from harness.plugin.options import Options
+from harness.plugin.state import CASE, COMPARISONS, OPTIONS
+from harness.records import Measurement, Outcome, Reference, Verdict
+
+
+def decide(item: pytest.Item, measurement: Measurement, against: Measurement | None, margin: float | None) -> None:
+    """Record the verdicts on a measurement; fail the case on a bad one, stop it where the run itself is broken."""
+    options = item.config.stash[OPTIONS]
+    records = item.stash[CASE]
+    allowed = options.margins.get(measurement.metric, options.margin(measurement.metric) if margin is None else margin)
+    comparisons = item.config.stash[COMPARISONS]
+    verdicts = [
+        replace(
+            judge(measurement, reference, margin=allowed, alpha=options.alpha, comparisons=comparisons),
+            suite=suite_of(item),
+        )
+        for reference in _references(options, measurement, against)
+    ]
+    records.measurements[measurement.name] = measurement
+    records.suites[measurement.name] = suite_of(item)
+    records.verdicts += verdicts
+    invalid = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
+    if invalid:
+        raise InvalidRunError(f"{measurement.name} has no usable value: {invalid[0].reason}")
+    failing = [verdict for verdict in verdicts if verdict.outcome in options.fail_on]
+    if failing:
+        pytest.fail("\n".join(explain(verdict, accept_command(item, verdict)) for verdict in failing), pytrace=False)
+
+
+def accept_command(item: pytest.Item, verdict: Verdict) -> str:
+    """Return what to type to take the new value as the baseline (or, against the base model, to allow the drop)."""
+    asked = [argument for argument in item.config.invocation_params.args if isinstance(argument, str)]
+    if not verdict.reference.startswith("baseline "):
+        allowed = f"{max(verdict.drop or 0.0, 0.0) * 2:.3g}"
+        return shlex.join(["pytest", *asked, "--margin", f"{verdict.metric}={allowed}"])
+    return shlex.join(["pytest", *asked, "--baseline-update"])
+
+
+def _references(options: Options, measurement: Measurement, against: Measurement | None) -> list[Reference]:
+    references = [
+        Reference(f"baseline {baseline.name}", baseline.measurements.get(measurement.name), baseline.origin)
+        for baseline in options.compare
+    ]
+    if against is not None and options.base_model is not None:
+        references.append(Reference("base model", against, options.base_model.text))
+    return references or [Reference("", None)]

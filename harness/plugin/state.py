@@ -1,0 +1,101 @@
+"""What the plugin keeps on ``config.stash``, and the plain form in which it travels between processes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytest
+
+from harness.plugin.options import Options
+from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideBySide, Verdict
+
+
+@dataclass
+class Records:
+    """Everything that the cases of this session have said so far; grows while they run."""
+
+    measurements: dict[str, Measurement] = field(default_factory=dict)
+    suites: dict[str, str] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    answers: list[SideBySide] = field(default_factory=list)
+    rows: list[RowPreview] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
+    whole_suites: set[str] = field(default_factory=set)
+    usage_error: str = ""
+
+    def add(self, other: Records) -> None:
+        """Take over what another process, or one case, has recorded."""
+        self.measurements |= other.measurements
+        self.suites |= other.suites
+        self.verdicts += other.verdicts
+        self.notes += [note for note in other.notes if note not in self.notes]
+        self.answers += other.answers
+        self.rows += other.rows
+        self.environment |= other.environment
+        self.whole_suites |= other.whole_suites
+
+    def pack(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers, as they travel in a report from an xdist worker."""
+        measurements = {
+            name: {key: value for key, value in vars(measurement).items() if key not in ("aggregate", "scores")}
+            | {
+                "scores": {
+                    key: [score.values, score.digest, score.cluster] for key, score in measurement.scores.items()
+                }
+            }
+            for name, measurement in self.measurements.items()
+        }
+        return {
+            "measurements": measurements,
+            "suites": self.suites,
+            "verdicts": [asdict(verdict) | {"outcome": verdict.outcome.value} for verdict in self.verdicts],
+            "notes": self.notes,
+            "answers": [asdict(answer) for answer in self.answers],
+            "rows": [asdict(row) for row in self.rows],
+            "environment": self.environment,
+            "whole_suites": sorted(self.whole_suites),
+        }
+
+    @classmethod
+    def unpack(cls, packed: dict[str, Any]) -> Records:
+        """Undo ``pack``; an aggregate function does not travel, and nobody needs it after the verdict."""
+        return cls(
+            measurements={name: _measurement(value) for name, value in packed["measurements"].items()},
+            suites=dict(packed["suites"]),
+            verdicts=[_verdict(value) for value in packed["verdicts"]],
+            notes=list(packed["notes"]),
+            answers=[SideBySide(**_tuples(value)) for value in packed["answers"]],
+            rows=[RowPreview(row["row"], tuple((text, kept) for text, kept in row["runs"])) for row in packed["rows"]],
+            environment=dict(packed["environment"]),
+            whole_suites=set(packed["whole_suites"]),
+        )
+
+
+def _measurement(packed: dict[str, Any]) -> Measurement:
+    scores = {
+        key: SampleScore(tuple(values), digest, cluster) for key, (values, digest, cluster) in packed["scores"].items()
+    }
+    return Measurement(**_tuples(packed) | {"scores": scores})
+
+
+def _verdict(packed: dict[str, Any]) -> Verdict:
+    return Verdict(**_tuples(packed) | {"outcome": Outcome(packed["outcome"])})
+
+
+def _tuples(packed: dict[str, Any]) -> dict[str, Any]:
+    """Lists come back from other processes where tuples were sent."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in packed.items()}
+
+
+OPTIONS = pytest.StashKey[Options]()
+COMPARISONS = pytest.StashKey[int]()
+"""How many comparisons the whole run makes, by which every p-value is adjusted."""
+CASE = pytest.StashKey[Records]()
+"""On an item: what this case has said."""
+PROCESS = pytest.StashKey[Records]()
+"""What this process knows and every report may repeat: its models, and what had to be assumed to load them."""
+SESSION = pytest.StashKey[Records]()
+"""Everything said by all cases, in the process that prints."""

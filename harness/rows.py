@@ -1,0 +1,150 @@
+"""Training rows from JSONL: recognised by their columns, checked one by one, every complaint with its line.
+
+What a row may be, and what it becomes (the two forms that trl's ``SFTTrainer`` takes as they are):
+
+    text                              text                  every token is supervised
+    messages, or conversations        messages              as trl's ``assistant_only_loss`` says
+    prompt and completion             prompt, completion    the completion is supervised
+    instruction, input and output     prompt, completion    as messages (the Alpaca form)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.samples import json_lines
+
+Row = dict[str, Any]
+
+ROLES = ("system", "user", "assistant", "tool")
+OTHER_ROLE_NAMES = {
+    "human": "user",
+    "customer": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "developer": "system",
+    "function": "tool",
+}
+BESIDE = ("tools", "chat_template_kwargs")
+"""Columns that trl reads beside the conversation; others (an id, a source) play no part in training."""
+
+
+def read_rows(path: Path, text_field: str = "text") -> list[Row]:
+    """Read a JSONL file of training rows, all of one form; ``text_field`` names the column of plain text.
+
+    Raises DataError, naming the line, for malformed JSON, unknown columns or roles, and answers that are not there.
+    """
+    rows = checked_rows(((f"{path}:{number}", line) for number, line in json_lines(path)), text_field)
+    if not rows:
+        raise DataError(f"{path}: holds no training row; write one JSON object a line.")
+    return rows
+
+
+def checked_rows(lines: Iterable[tuple[str, Mapping[str, Any]]], text_field: str = "text") -> list[Row]:
+    """Bring (place, row) pairs to trl's forms; the place opens the sentence of every DataError."""
+    rows: list[Row] = []
+    first_form, first_place = "", ""
+    for place, line in lines:
+        form, row = _recognised(line, place, text_field)
+        if not rows:
+            first_form, first_place = form, place
+        elif form != first_form:
+            raise DataError(
+                f"{place}: the row is {form}, but the first row ({first_place}) is {first_form}; "
+                "one file holds one form, so split it."
+            )
+        rows.append(row | {column: line[column] for column in BESIDE if line.get(column) is not None})
+    return rows
+
+
+def _recognised(line: Mapping[str, Any], place: str, text_field: str) -> tuple[str, Row]:
+    columns = {column for column, value in line.items() if value is not None}
+    if {"prompt", "completion"} <= columns:
+        return _prompt_completion(line, place)
+    if "messages" in columns:
+        return "messages", {"messages": _conversation(line["messages"], place, "messages")}
+    if "conversations" in columns:
+        return "messages", {"messages": _conversation(line["conversations"], place, "conversations")}
+    if text_field in columns:
+        return "text", {text_field: _text(line[text_field], place, text_field)}
+    if {"instruction", "output"} <= columns:
+        return "prompt and completion as messages", _alpaca(line, place)
+    raise DataError(
+        f"{place}: no usable columns among {', '.join(sorted(line)) or 'none'}; write messages, prompt and completion, "
+        f"instruction and output, or {text_field}."
+    )
+
+
+def _prompt_completion(line: Mapping[str, Any], place: str) -> tuple[str, Row]:
+    prompt, completion = line["prompt"], line["completion"]
+    if isinstance(prompt, str) and isinstance(completion, str):
+        return "prompt and completion as text", {
+            "prompt": prompt,
+            "completion": _text(completion, place, "completion"),
+        }
+    if isinstance(prompt, str) or isinstance(completion, str):
+        raise DataError(f"{place}: prompt and completion must both be text or both be lists of messages.")
+    return "prompt and completion as messages", {
+        "prompt": _messages(prompt, place, "prompt"),
+        "completion": _conversation(completion, place, "completion"),
+    }
+
+
+def _alpaca(line: Mapping[str, Any], place: str) -> Row:
+    instruction = _text(line["instruction"], place, "instruction")
+    context = line.get("input") or ""
+    question = f"{instruction}\n\n{_text(context, place, 'input')}" if context else instruction
+    answer = _text(line["output"], place, "output")
+    return {
+        "prompt": [{"role": "user", "content": question}],
+        "completion": [{"role": "assistant", "content": answer}],
+    }
+
+
+def _text(value: Any, place: str, column: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{place}: {column} must be text, this is {type(value).__name__}.")
+    if not value.strip():
+        raise DataError(f"{place}: {column} is empty, so there is nothing to learn from; fill it or drop the row.")
+    return value
+
+
+def _conversation(value: Any, place: str, column: str) -> list[Row]:
+    messages = _messages(value, place, column)
+    if not any(message["role"] == "assistant" for message in messages):
+        raise DataError(f"{place}: {column} has no assistant turn, so there is nothing to learn; drop the row.")
+    return messages
+
+
+def _messages(value: Any, place: str, column: str) -> list[Row]:
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{place}: {column} must be a list with at least one message.")
+    return [_message(message, f"{place}: {column}[{position}]") for position, message in enumerate(value)]
+
+
+def _message(value: Any, where: str) -> Row:
+    if not isinstance(value, Mapping):
+        raise DataError(f"{where} must be a message with role and content, this is {type(value).__name__}.")
+    if "from" in value and "role" not in value:
+        value = {"role": value["from"], "content": value.get("value")}
+    role, content = value.get("role"), value.get("content")
+    if role not in ROLES:
+        raise DataError(f"{where} has the role {role!r}; {_role_advice(role)}.")
+    if content is None and not value.get("tool_calls"):
+        raise DataError(f"{where} has no content (null); write its text or drop the row.")
+    if content is not None and not isinstance(content, str):
+        raise DataError(f"{where} has a content of type {type(content).__name__}; only text is supported.")
+    if role == "assistant" and not (content or "").strip() and not value.get("tool_calls"):
+        raise DataError(f"{where} is an empty assistant answer, which teaches to say nothing; fill it or drop the row.")
+    return {key: part for key, part in value.items() if part is not None or key == "content"}
+
+
+def _role_advice(role: Any) -> str:
+    alike = difflib.get_close_matches(str(role).lower(), ROLES, n=1)
+    nearest = OTHER_ROLE_NAMES.get(str(role).lower()) or (alike[0] if alike else "")
+    return f"write {nearest!r}" if nearest else f"roles are {', '.join(ROLES)}"

@@ -1,0 +1,76 @@
+"""The smallest drop that a comparison could have shown, at a power of 80 %."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+POWER = 0.8
+
+EXACT_PAIRS = 1_000
+"""Discordant pairs up to which the power is summed exactly; beyond, the normal approximation is off by about 1 %."""
+
+
+def fewest_pairs(alpha: float) -> int:
+    """Discordant pairs that McNemar's test needs, all in one direction, for p <= alpha."""
+    return math.ceil(math.log2(1 / alpha))
+
+
+@lru_cache(maxsize=4096)  # measurements over one sample set ask for the same numbers again
+def detectable_pairs(n: int, discordant: int, alpha: float) -> float | None:
+    """Smallest drop among n pairs that McNemar's test at ``alpha`` finds with a power of 80 %; None if none.
+
+    Assumes pairs as discordant as those observed, or just as discordant as the drop itself makes them.
+    """
+    from scipy.optimize import brentq
+
+    smallest = fewest_pairs(alpha) / n
+    if smallest > 1:
+        return None
+    rate = discordant / n
+    if discordant > EXACT_PAIRS:
+        return max(smallest, _normal_drop(n, rate, alpha))
+
+    def shortfall(drop: float) -> float:
+        return _mcnemar_power(n, rate, drop, alpha) - POWER
+
+    enough = smallest
+    while shortfall(enough) < 0:
+        if enough == 1:
+            return None
+        enough = min(1.0, 2 * enough)
+    if enough == smallest:
+        return smallest
+    return float(brentq(shortfall, enough / 2 if enough < 1 else smallest, enough, xtol=1e-7))
+
+
+def _mcnemar_power(n: int, rate: float, drop: float, alpha: float) -> float:
+    """Exact power: over the binomial number of discordant pairs, P(enough of them were lost)."""
+    import numpy as np
+    from scipy.stats import binom
+
+    rate = max(rate, drop)
+    pairs = np.arange(binom.ppf(1e-9, n, rate), binom.isf(1e-9, n, rate) + 1)
+    critical = binom.isf(alpha, pairs, 0.5)  # the test rejects above this number of lost pairs
+    return float(binom.pmf(pairs, n, rate) @ binom.sf(critical, pairs, (rate + drop) / (2 * rate)))
+
+
+def _normal_drop(n: int, rate: float, alpha: float) -> float:
+    """Solves drop * sqrt(n) = z_alpha * sqrt(rate) + z_power * sqrt(rate - drop**2) (Connor, Biometrics 43, 1987)."""
+    from scipy.stats import norm
+
+    za, zp = float(norm.isf(alpha)), float(norm.ppf(POWER))
+    root = za * za * n * rate - (n + zp * zp) * (za * za - zp * zp) * rate
+    return (za * math.sqrt(n * rate) + math.sqrt(root)) / (n + zp * zp)
+
+
+def detectable_difference(stderr: float, groups: int, alpha: float) -> float | None:
+    """Smallest difference that shows with a power of 80 %, by the normal formula (z_alpha + z_power) * stderr.
+
+    None where nothing can be said: no spread was observed, or so few groups that even their best draw is no evidence.
+    """
+    from scipy.stats import norm
+
+    if not stderr > 0 or groups < fewest_pairs(alpha):
+        return None
+    return float(norm.isf(alpha) + norm.ppf(POWER)) * stderr

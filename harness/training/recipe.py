@@ -1,0 +1,188 @@
+"""Recipes: a training run as YAML, with the keys of trl's ``SFTConfig``, ``ModelConfig`` and ``ScriptArguments``.
+
+A file for ``trl sft --config`` is a valid recipe. Values go through trl's own parser, so that a text such as ``1e-4``
+(YAML 1.1 reads it as text) becomes a number here as it does there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from argparse import ArgumentError
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness.errors import RecipeError
+
+if TYPE_CHECKING:
+    from trl import ModelConfig, ScriptArguments, SFTConfig
+
+REFUSED = {
+    "push_to_hub": "nothing is published from a test run; remove it and push the trained folder yourself",
+    "trust_remote_code": "a recipe runs no code from a repository; remove it",
+    "env": "set environment variables in the shell, before Python starts",
+    "config": "a recipe is one file; copy the other file's keys into it",
+    "datasets": "mixtures are not supported yet; join the rows into one file and name it in dataset_name",
+    "dataset_streaming": "streaming is not supported yet; every row is read and checked before training",
+    "resume_from_checkpoint": "a run is whole or not there; remove it",
+    "load_in_4bit": "quantised training is not supported yet; use full tuning or LoRA",
+    "load_in_8bit": "quantised training is not supported yet; use full tuning or LoRA",
+    "deepspeed": "training on several processes is not supported yet; remove it",
+    "fsdp": "training on several processes is not supported yet; remove it",
+    "accelerate_config": "training on several processes is not supported yet; remove it",
+}
+"""Keys that trl knows and this package does not follow, each with what to do instead."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe whose keys and types have been checked; ``values`` holds what the file says, in the right types."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The base model's reference; a ``model_revision`` joins it after an ``@``."""
+        name, revision = str(self.values["model_name_or_path"]), self.values.get("model_revision", "main")
+        return name if revision == "main" else f"{name}@{revision}"
+
+    @property
+    def uses_adapter(self) -> bool:
+        """Whether LoRA is trained rather than every weight."""
+        return bool(self.values.get("use_peft", False))
+
+
+def check_recipe_file(path: Path) -> dict[str, Any]:
+    """Read the YAML and say what can be said without trl: it is there, well formed, and asks for nothing refused."""
+    values = _yaml_mapping(path)
+    for key, advice in REFUSED.items():
+        if values.get(key):
+            raise RecipeError(f"{path}: {key}: {advice}.")
+    for key in ("model_name_or_path", "dataset_name"):
+        if not isinstance(values.get(key), str) or not values[key].strip():
+            raise RecipeError(f"{path}: {key} is missing or not a text; a recipe names its base model and its data.")
+    return values
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe: unknown keys, wrong types and contradictions, before anything is trained.
+
+    Raises RecipeError with the file, the key and what was expected. Imports trl.
+    """
+    values = check_recipe_file(path)
+    _check_keys(path, values)
+    recipe = Recipe(path, values)
+    parsed = configs(recipe, {"output_dir": str(path.parent)})
+    typed = {key: getattr(config, key) for config in parsed for key in values if hasattr(config, key)}
+    # trl's parser has turned texts into numbers; other values stay as they were written, because the config classes
+    # rewrite some (a list of one module becomes its name).
+    return Recipe(path, {key: typed[key] if isinstance(value, str) else value for key, value in values.items()})
+
+
+def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments, SFTConfig, ModelConfig]:
+    """Return trl's three configurations of a recipe, with ``changes`` over what it says."""
+    from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+    values = dict(recipe.values) | dict(changes)
+    _check_types(recipe.path, values)
+    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig), exit_on_error=False)
+    parser.set_defaults_with_config(**values)
+    try:
+        script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
+    except ArgumentError as error:
+        key = str(error.argument_name).split("/")[0].lstrip("-")
+        raise RecipeError(f"{recipe.path}: {key}: {error.message}; correct the value.") from None
+    except (ValueError, TypeError, ImportError) as error:
+        raise RecipeError(f"{recipe.path}: trl refuses it: {one_line(error)}") from error
+    return script, training, model
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _yaml_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecipeError(f"{path}: the recipe cannot be read ({error.strerror}); check the path.") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
+    try:
+        values = yaml.load(text, _UniqueKeysLoader)  # noqa: S506 - a SafeLoader with one check more
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: not valid YAML: {error.problem}; correct the line.") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {one_line(error)}.") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, this is {_type_name(values)}.")
+    return values
+
+
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """YAML's safe loader, which otherwise lets the last of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key_node.value!r} stands there twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _check_keys(path: Path, values: Mapping[str, Any]) -> None:
+    known = _hints()
+    for key in values:
+        if key in known or key in REFUSED:
+            continue
+        nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+        advice = f"the nearest is {nearest[0]!r}" if nearest else "see trl's SFTConfig and ModelConfig for the keys"
+        raise RecipeError(f"{path}: unknown key {key!r}; {advice}.")
+
+
+def _check_types(path: Path, values: Mapping[str, Any]) -> None:
+    """Check what the parser does not: it converts texts and takes every other value as it comes."""
+    hints = _hints()
+    for key, value in values.items():
+        if key in hints and not isinstance(value, str) and not _fits(value, hints[key]):
+            expected = getattr(hints[key], "__name__", None) or str(hints[key]).replace("typing.", "")
+            raise RecipeError(f"{path}: {key}: {expected} is expected, {value!r} is {_type_name(value)}.")
+
+
+def _hints() -> dict[str, Any]:
+    from trl import ModelConfig, ScriptArguments, SFTConfig
+
+    return {
+        name: hint
+        for config in (ScriptArguments, SFTConfig, ModelConfig)
+        for name, hint in typing.get_type_hints(config).items()
+        if name in config.__dataclass_fields__ and config.__dataclass_fields__[name].init
+    }
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a YAML value can stand where ``hint`` is declared; an integer serves as a float."""
+    options = typing.get_args(hint) if typing.get_origin(hint) not in (list, dict) else (hint,)
+    kinds = tuple(typing.get_origin(option) or option for option in options or (hint,))
+    if Any in kinds:
+        return True
+    if isinstance(value, bool) or value is None:
+        return type(value) in kinds
+    if isinstance(value, int) and float in kinds:
+        return True
+    return isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type)))
+
+
+def _type_name(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

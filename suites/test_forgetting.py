@@ -1,0 +1,20 @@
+"""Forgetting: has the tuned model kept its base's general ability?"""
+
+import pytest
+
+from harness import METRICS, bits_per_byte
+
+pytestmark = pytest.mark.forgetting
+
+
+@pytest.mark.parametrize("metric", ["acc", "acc_norm"])
+def test_knowledge_is_kept(model, base_model, gate, questions, chat_choices, metric):
+    measure = METRICS[metric]
+    gate(
+        measure(model, questions, chat=chat_choices),
+        against=base_model and measure(base_model, questions, chat=chat_choices),
+    )
+
+
+def test_plain_prose_is_still_predicted(model, base_model, gate, prose):
+    gate(bits_per_byte(model, prose), against=base_model and bits_per_byte(base_model, prose))

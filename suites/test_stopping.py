@@ -1,0 +1,33 @@
+"""Stopping: does the model end its answers, at the token at which generation stops?"""
+
+import pytest
+
+from harness import greedy_answers, hardly_stops, leaked_control_text, never_stops, repetition_loops, stop_rate
+
+pytestmark = pytest.mark.stopping
+
+
+@pytest.fixture
+def prompts(samples):
+    return samples("stopping.jsonl")
+
+
+@pytest.mark.preflight
+def test_generation_stops_where_the_template_ends_a_turn(model, chat_probe, no_findings):
+    no_findings(never_stops(model, chat_probe))
+
+
+def test_answers_end_as_often_as_before(model, base_model, prompts, gate):
+    gate(stop_rate(model, prompts), against=base_model and stop_rate(base_model, prompts))
+
+
+def test_most_short_answers_end_before_the_limit(model, prompts, no_findings):
+    no_findings(hardly_stops(greedy_answers(model, prompts)))
+
+
+def test_no_control_text_leaks_into_answers(model, prompts, control_tokens, no_findings):
+    no_findings(leaked_control_text(greedy_answers(model, prompts), control_tokens))
+
+
+def test_answers_do_not_run_in_circles(model, prompts, no_findings):
+    no_findings(repetition_loops(greedy_answers(model, prompts)))
