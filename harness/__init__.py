@@ -9,6 +9,7 @@ from harness.metrics import (
     chrf,
     exact_match,
     greedy_answers,
+    hardly_stops,
     leaked_control_text,
     perplexity,
     repetition_loops,
@@ -16,6 +17,7 @@ from harness.metrics import (
     rouge2,
     rougeL,
     rougeLsum,
+    same_answers,
     stop_rate,
 )
 from harness.records import Finding, Measurement, Sample, SampleSet
@@ -33,6 +35,7 @@ __all__ = [
     "chrf",
     "exact_match",
     "greedy_answers",
+    "hardly_stops",
     "leaked_control_text",
     "perplexity",
     "repetition_loops",
@@ -40,5 +43,6 @@ __all__ = [
     "rouge2",
     "rougeL",
     "rougeLsum",
+    "same_answers",
     "stop_rate",
 ]

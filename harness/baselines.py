@@ -1,7 +1,7 @@
 """Stored measurements: two text files a baseline, made to be read in a diff.
 
-    baselines/<name>/baseline.json    config (with the format's version), environment, measurements
-    baselines/<name>/samples.jsonl    one line a measurement and sample, sorted: a diff shows which samples flipped
+baselines/<name>/baseline.json    config (with the format's version), environment, measurements
+baselines/<name>/samples.jsonl    one line a measurement and sample, sorted: a diff shows which samples flipped
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import json
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BaselineError, UsageError
-from harness.fields import Record, parsed
-from harness.records import Measurement, Reference, SampleScore
+from harness.fields import Record, damaged, parsed
+from harness.records import Measurement, SampleScore
 
 FORMAT = 1
 """Raised when an older package could misread what a newer one writes."""
@@ -31,12 +31,14 @@ VALUE_DIGITS = 6
 SCORE_DIGITS = 10
 """Significant digits of a score, so that the values' six come out again; float32 carries nine."""
 
+MODEL_PARTS = ("weights", "adapter", "tokenizer", "template")
+
 
 @dataclass(frozen=True)
 class Baseline:
     """What was asked (``config``), where it ran (``environment``) and what was measured, by measurement name.
 
-    ``environment["digests"]`` maps each part of the model (weights, adapter, tokenizer, template) to its digest.
+    ``environment["model"]`` maps the parts of the model under test (``MODEL_PARTS``) to their digests.
     """
 
     name: str
@@ -48,79 +50,58 @@ class Baseline:
     @property
     def origin(self) -> str:
         """File, day and commit, as far as the environment tells them."""
-        commit = self.environment.get("commit")
-        known = [self.environment.get("date"), f"commit {str(commit)[:7]}" if commit else None]
-        facts = ", ".join(str(fact) for fact in known if fact)
+        date, commit = self.environment.get("date"), self.environment.get("commit")
+        facts = ", ".join(fact for fact in (f"{date or ''}", f"commit {commit}" if commit else "") if fact)
         return f"{self.path / SUMMARY} ({facts})" if facts else str(self.path / SUMMARY)
-
-    def reference(self, measurement: str) -> Reference:
-        """What to compare the measurement of that name with; empty where it is not stored."""
-        return Reference(self.name, self.measurements.get(measurement), self.origin)
 
 
 def load(directory: Path, name: str) -> Baseline:
-    """Reads ``directory/name``. Raises BaselineError, one sentence with the remedy, for anything but a sound baseline."""
+    """Reads ``directory/name``. Raises BaselineError, one sentence with the remedy, for all but a sound baseline."""
     folder = _readable_folder(directory, name)
-    record = Record(parsed(_text(folder / SUMMARY), str(folder / SUMMARY)), str(folder / SUMMARY))
+    place = str(folder / SUMMARY)
+    record = Record.of(parsed(_text(folder / SUMMARY), place), place)
     config = record.record("config")
     version = config.whole("format")
     if version != FORMAT:
         raise BaselineError(
-            f"{folder / SUMMARY} has format {version} and this package reads {FORMAT}: install the pytest-sft that "
-            f"wrote it, or record the baseline again with --baseline {name} --baseline-update"
+            f"{place} has format {version}, and this package reads {FORMAT}: install the pytest-sft that wrote it, "
+            f"or record the baseline again with --baseline {name} --baseline-update"
         )
-    stored = record.record("measurements")
+    environment, stored = record.record("environment"), record.record("measurements")
     scores = _scores(folder / SAMPLES)
-    unknown = sorted(scores.keys() - stored.values.keys())
-    if unknown:
-        raise BaselineError(f"{folder / SAMPLES} has samples of {unknown[0]!r}, which {SUMMARY} lacks: {_restore(name)}")
+    for each in scores.keys() - stored.values.keys():
+        raise damaged(str(folder / SAMPLES), f"it has samples of {each!r}, which {SUMMARY} lacks")
     measurements = {each: _measurement(each, stored.record(each), scores.get(each, {})) for each in stored.values}
-    return Baseline(name, Path(directory) / name, config.values, record.record("environment").values, measurements)
+    return Baseline(name, Path(directory) / name, config.values, environment.values, measurements)
 
 
-def save(
-    directory: Path,
-    name: str,
-    config: Mapping[str, Any],
-    environment: Mapping[str, Any],
-    measurements: Iterable[Measurement],
-) -> Path:
-    """Writes ``directory/name`` whole or not at all, and returns it; other files in that folder are kept.
+def save(directory: Path, baseline: Baseline) -> Path:
+    """Writes ``directory/<baseline.name>`` whole or not at all, and returns it; other files in that folder are kept.
 
     Everything is written to a new folder beside it first. Then the old folder is set aside by one rename and the new
-    one takes its name by another. A kill before the first leaves the old one; between the two, ``load`` and the next
-    ``save`` find the old one where it was set aside; after them it is the new one. No moment shows a mixture.
+    one takes its name by another. A kill before the first leaves the old one; between the two, ``load`` finds the old
+    one where it was set aside; after them it is the new one. No moment shows a mixture.
     Raises BaselineError where a measurement has no usable numbers or the folder cannot be written.
     """
-    target, aside = _folders(directory, name)
-    ordered = sorted(measurements, key=lambda each: each.name)
-    summary = {
-        "config": {**config, "format": FORMAT},
-        "environment": dict(environment),
-        "measurements": {each.name: _summary(each) for each in ordered},
-    }
-    texts = {
-        SUMMARY: json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
-        SAMPLES: "".join(line for each in ordered for line in _sample_lines(each)),
-    }
+    target, aside = _folders(directory, baseline.name)
+    fresh = aside.with_suffix(".new")
+    texts = {SUMMARY: _summary_text(baseline), SAMPLES: _samples_text(baseline)}
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if aside.exists() and not target.exists():
-            aside.rename(target)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as scratch:
-            fresh = Path(scratch) / name
-            if target.exists():
-                shutil.copytree(target, fresh)
-            fresh.mkdir(exist_ok=True)
-            for file, text in texts.items():
-                _write_through(fresh / file, text)
-            shutil.rmtree(aside, ignore_errors=True)
-            if target.exists():
-                target.rename(aside)
-            fresh.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise BaselineError(f"the baseline {target} cannot be written ({error}): nothing was changed") from error
+        _clear(fresh)
+        current = target if target.exists() else aside
+        if current.exists():
+            shutil.copytree(current, fresh)
+        else:
+            fresh.mkdir(parents=True)
+        for file, text in texts.items():
+            _write_through(fresh / file, text)
+        if target.exists():
+            _clear(aside)
+            target.rename(aside)
+        fresh.rename(target)
+        _clear(aside)
+    except (OSError, UnicodeEncodeError) as error:
+        raise BaselineError(f"{target} cannot be written ({error}): what was stored is kept, try again") from error
     return target
 
 
@@ -141,13 +122,18 @@ def merge(old: Baseline, new: Baseline, *, only_new: bool) -> Baseline:
 
 
 def _same_model(old: Baseline, new: Baseline) -> bool:
-    digests = new.environment.get("digests")
-    return digests is not None and old.environment.get("digests") == digests
+    digests = _model_digests(new)
+    return bool(digests) and digests == _model_digests(old)
+
+
+def _model_digests(baseline: Baseline) -> dict[str, Any]:
+    model = baseline.environment.get("model")
+    return {part: model[part] for part in MODEL_PARTS if part in model} if isinstance(model, Mapping) else {}
 
 
 def _folders(directory: Path, name: str) -> tuple[Path, Path]:
     """The baseline's folder, and where it is set aside while a new one takes its place."""
-    if not name or name.startswith(".") or set(name) & set('/\\:\0') or not name.isprintable():
+    if not name or name.startswith(".") or set(name) & set("/\\:\0") or not name.isprintable():
         raise BaselineError(f"{name!r} cannot name a baseline: give a plain folder name such as main")
     return Path(directory) / name, Path(directory) / f".{name}.old"
 
@@ -164,16 +150,124 @@ def _readable_folder(directory: Path, name: str) -> Path:
     )
 
 
+def _clear(leftover: Path) -> None:
+    if leftover.exists():
+        shutil.rmtree(leftover)
+
+
 def _text(file: Path) -> str:
     try:
         return file.read_bytes().decode()
     except FileNotFoundError as error:
-        raise BaselineError(f"{file} is not there, half of the baseline is missing: {_restore(file.parent.name)}") from error
+        raise damaged(str(file), "it is not there, so half of the baseline is missing") from error
     except OSError as error:
-        raise BaselineError(f"{file} cannot be read ({error}): {_restore(file.parent.name)}") from error
+        raise damaged(str(file), f"it cannot be read ({error})") from error
     except UnicodeDecodeError as error:
-        raise BaselineError(f"{file} is not UTF-8 text at byte {error.start}: {_restore(file.parent.name)}") from error
+        raise damaged(str(file), f"byte {error.start} is not UTF-8 text") from error
 
 
-def _restore(name: str) -> str:
-    return f"restore it from version control, or record it again with --baseline {name} --baseline-update"
+def _scores(file: Path) -> dict[str, dict[str, SampleScore]]:
+    """Sample scores by measurement and id."""
+    scores: dict[str, dict[str, SampleScore]] = defaultdict(dict)
+    # Only \n ends a line: an id may hold U+2028, at which splitlines() would cut.
+    for number, line in enumerate(_text(file).removesuffix("\n").split("\n"), start=1):
+        if not line and number == 1:
+            continue  # nothing but measurements without samples
+        place = f"{file} line {number}"
+        record = Record.of(parsed(line, place), place)
+        measurement, sample = record.text("measurement"), record.text("id")
+        if sample in scores[measurement]:
+            raise damaged(place, f"the sample {sample!r} of {measurement} is there twice")
+        cluster = record.text("cluster") if "cluster" in record.values else ""
+        scores[measurement][sample] = SampleScore(record.numbers("scores"), record.text("digest"), cluster)
+    return scores
+
+
+def _measurement(name: str, record: Record, scores: Mapping[str, SampleScore]) -> Measurement:
+    n, widths = record.whole("n"), {len(score.values) for score in scores.values()}
+    if n != len(scores) or len(widths) != 1:
+        found = f"{len(scores)} with {' or '.join(map(str, sorted(widths)))} scores each" if scores else "none"
+        raise damaged(record.place, f"n is {n} samples of one shape, but {SAMPLES} has {found}")
+    return Measurement(
+        name=name,
+        metric=record.text("metric"),
+        value=record.number("value"),
+        stderr=math.nan if record.values.get("stderr", 0) is None else record.number("stderr"),
+        n=n,
+        signature=record.text("signature"),
+        higher_is_better=record.flag("higher_is_better"),
+        scores=scores,
+        chance=record.number("chance") if "chance" in record.values else None,
+        limited="limited" in record.values and record.flag("limited"),
+    )
+
+
+def _summary_text(baseline: Baseline) -> str:
+    content = {
+        "config": {**baseline.config, "format": FORMAT},
+        "environment": dict(baseline.environment),
+        "measurements": {name: _summary(each) for name, each in baseline.measurements.items()},
+    }
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _summary(measurement: Measurement) -> dict[str, Any]:
+    if (
+        measurement.problems
+        or not measurement.n
+        or measurement.n != len(measurement.scores)
+        or not math.isfinite(measurement.value)
+    ):
+        fault = "; ".join(measurement.problems) or f"value {measurement.value}, n {measurement.n}"
+        raise BaselineError(f"{measurement.name} has no usable numbers ({fault}): nothing was stored, run it again")
+    summary = {
+        "metric": measurement.metric,
+        "value": _shown(measurement.value, VALUE_DIGITS),
+        "stderr": _shown(measurement.stderr, VALUE_DIGITS) if math.isfinite(measurement.stderr) else None,
+        "n": measurement.n,
+        "signature": measurement.signature,
+        "higher_is_better": measurement.higher_is_better,
+    }
+    if measurement.chance is not None:
+        summary["chance"] = measurement.chance
+    if measurement.limited:
+        summary["limited"] = True
+    return summary
+
+
+def _samples_text(baseline: Baseline) -> str:
+    return "".join(
+        line for _, measurement in sorted(baseline.measurements.items()) for line in _sample_lines(measurement)
+    )
+
+
+def _sample_lines(measurement: Measurement) -> Iterator[str]:
+    for sample, score in sorted(measurement.scores.items()):
+        if not all(map(math.isfinite, score.values)):
+            raise BaselineError(
+                f"{measurement.name} has no finite score for {sample}: nothing was stored, run it again"
+            )
+        line = {
+            "measurement": measurement.name,
+            "id": sample,
+            "digest": score.digest,
+            "scores": [_shown(value, SCORE_DIGITS) for value in score.values],
+        }
+        if score.cluster:
+            line["cluster"] = score.cluster
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _shown(number: float, digits: int) -> int | float:
+    """The number with so many significant digits; without a point where it is whole, so that 0 and 1 read as flips."""
+    if float(number).is_integer() and abs(number) < 10**digits:
+        return int(number)
+    return float(f"{number:.{digits}g}")
+
+
+def _write_through(file: Path, text: str) -> None:
+    """Writes down to the disk: the rename that follows must not get there before the content does."""
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -109,7 +109,7 @@ def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, comparisons: int) 
     lost, won = _worse_and_better(pairs, shifts)
     return Evidence(
         drop=drop,
-        p=adjusted(towards.randomisation_p(level), comparisons),
+        p=adjusted(towards.randomisation_p(level) if drop else 1.0, comparisons),
         bounds=None if pairs.clusters < 2 else _quantiles(resampled, alpha),
         detectable=detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level),
         lost=lost,

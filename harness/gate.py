@@ -40,7 +40,8 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
         return replace(verdict, reason=wrong)
     verdict = replace(verdict, value=measurement.value, stderr=measurement.stderr)
     if reference.measurement is None:
-        return replace(verdict, outcome=Outcome.NEW, reason=f"nothing is stored for it in {reference.label}")
+        nothing = f"nothing is stored for it in {reference.label}" if reference.label else "nothing to compare it with"
+        return replace(verdict, outcome=Outcome.NEW, reason=nothing)
     try:
         old = tabulate(reference.measurement)
     except InvalidRunError as fault:
@@ -97,8 +98,9 @@ def missing(stored: Iterable[Measurement], measured: Collection[str], *, label: 
 
 def explain(verdict: Verdict, accept: str) -> str:
     """A failure in four parts: what happened, against what, which samples flipped, what to type to accept it."""
-    against = ("baseline", verdict.origin) if verdict.origin else ("reference", verdict.reference)
-    lines = [against]
+    stored = verdict.reference.startswith("baseline")
+    against = f"{verdict.reference} {verdict.origin}".strip()
+    lines = [("baseline", verdict.origin) if stored and verdict.origin else ("against", against)]
     if verdict.lost:
         lines.append(("flipped", listed(verdict.lost)))
     if accept:

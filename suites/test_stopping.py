@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import greedy_answers, hardly_stops, leaked_control_text, never_stops, repetition_loops, stop_rate
+from harness import greedy_answers, hardly_stops, leaked_control_text, repetition_loops, stop_rate
 
 pytestmark = pytest.mark.stopping
 
@@ -13,8 +13,13 @@ def prompts(samples):
 
 
 @pytest.mark.preflight
-def test_generation_stops_where_the_template_ends_a_turn(model, chat_probe, no_findings):
-    no_findings(never_stops(model, chat_probe))
+def test_generation_stops_where_the_template_ends_a_turn(tokenizer, chat_probe, stop_ids, no_findings):
+    no_findings(terminator_stops_generation(tokenizer, chat_probe, stop_ids))
+
+
+@pytest.mark.preflight
+def test_nothing_keeps_the_model_from_ending(model, chat_probe, no_findings):
+    no_findings(nothing_holds_the_terminator_back(model.module.generation_config, chat_probe))
 
 
 def test_answers_end_as_often_as_before(model, base_model, prompts, gate):

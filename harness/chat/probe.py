@@ -78,7 +78,7 @@ def probe(tokenizer: PreTrainedTokenizerBase) -> ChatProbe:
         strips_content=_strips_content(tokenizer, parts),
         generation_prompt=generation_prompt,
         generation_prompt_ids=tuple(generation_prompt_ids),
-        assistant_header=_assistant_header(tokenizer, single, generation_prompt, ending.closing_ids),
+        assistant_header=_assistant_header(single, generation_prompt),
         prefix_preserving=_is_prefix_preserving(tokenizer, parts),
         continues=going_on is not None,
         parts=parts,
@@ -137,9 +137,7 @@ def _generation_prompt(tokenizer: PreTrainedTokenizerBase, parts: bool) -> list[
     return prompted[first_difference(prompted, plain) :]
 
 
-def _assistant_header(
-    tokenizer: PreTrainedTokenizerBase, single: Frame, generation_prompt: str, closing_ids: frozenset[int]
-) -> str:
+def _assistant_header(single: Frame, generation_prompt: str) -> str:
     """The text that opens an assistant turn in a row: the part of the generation prompt that rows have, if it has any.
 
     Where a template has no generation prompt, all that stands between the user's content and the answer.

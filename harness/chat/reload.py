@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 
 
-def saving_keeps_the_tokenizer(
-    tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, folder: Path
-) -> list[Finding]:
+def saving_keeps_the_tokenizer(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, folder: Path) -> list[Finding]:
     """Save into the (empty) folder, load from it, and compare template, special ids and encodings."""
     from transformers import AutoTokenizer
 
@@ -30,8 +28,8 @@ def saving_keeps_the_tokenizer(
     return [
         *_template_is_kept(tokenizer, reloaded),
         *_special_ids_are_kept(tokenizer, reloaded),
-        *_encodings_are_kept(tokenizer, reloaded, habits),
-        *_file_holds_no_call_state(folder / "tokenizer.json"),
+        *encodings_are_kept(tokenizer, reloaded, habits),
+        *file_holds_no_call_state(folder / "tokenizer.json"),
         *_file_encodes_alike(tokenizer, folder / "tokenizer.json"),
     ]
 
@@ -65,9 +63,10 @@ def _special_ids_are_kept(tokenizer: PreTrainedTokenizerBase, reloaded: PreTrain
     ]
 
 
-def _encodings_are_kept(
+def encodings_are_kept(
     tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase, habits: ChatProbe
 ) -> list[Finding]:
+    """The probe texts and a rendered conversation have the same ids in both."""
     findings = [
         _differs(tokenizer, text, plain_ids(tokenizer, text), plain_ids(reloaded, text))
         for text in PROBE_TEXTS
@@ -93,7 +92,8 @@ def _differs(tokenizer: PreTrainedTokenizerBase, text: str, before: list[int], a
     )
 
 
-def _file_holds_no_call_state(file: Path) -> list[Finding]:
+def file_holds_no_call_state(file: Path) -> list[Finding]:
+    """``tokenizer.json`` has neither truncation nor padding set; nothing to say where there is no such file."""
     if not file.is_file():
         return []
     saved = json.loads(file.read_text(encoding="utf-8"))

@@ -36,6 +36,9 @@ PROBE_TEXTS = (
 )
 """Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
 
+FIRST_WORDS = ("The", "A", "I", "It", "Yes", "To", "1", "好")
+"""Words that answers often begin with, and that vocabularies often hold together with a space before them."""
+
 TAGS_ONLY = re.compile(r"\s*(<[^<>]+>\s*)+")
 """Scaffolding such as ``<think>``: a generation prompt may open it for the model. A role's name is not scaffolding."""
 
@@ -188,7 +191,29 @@ def generation_prompt_opens_the_turn(tokenizer: PreTrainedTokenizerBase, habits:
         shown = frame(tokenizer, roles, parts=habits.parts)
         if shown is not None:
             findings += _prompt_agrees(tokenizer, roles, shown, habits)
-    return findings
+    return findings or _first_words_stay_apart(tokenizer, habits)
+
+
+def _first_words_stay_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
+    """No first word of an answer swallows the end of the prompt: ``Assistant: `` and ``Yes`` must not be `` Yes``."""
+    (user,) = sentinel_messages(["user"], habits.parts)
+    prompt = render(tokenizer, [user], generation_prompt=True)
+    prompt_ids = encode(tokenizer, [user], generation_prompt=True)
+    for word in FIRST_WORDS:
+        answer = {"role": "assistant", "content": [{"type": "text", "text": word}] if habits.parts else word}
+        row_ids = encode(tokenizer, [user, answer])
+        shared = first_difference(prompt_ids, row_ids)
+        if shared < len(prompt_ids) and render(tokenizer, [user, answer]).startswith(prompt + word):
+            return [
+                Finding(
+                    "the generation prompt ends in a character that training joins with the answer's first word",
+                    f"token {shared} of the prompt",
+                    f"{token_text(tokenizer, row_ids[shared : shared + 2])!r}, as in training rows",
+                    f"{token_text(tokenizer, prompt_ids[shared:])!r}, and then {word!r}",
+                    "take the white space at the end of the generation prompt out of tokenizer.chat_template",
+                )
+            ]
+    return []
 
 
 def _prompt_agrees(
@@ -263,7 +288,7 @@ def terminator_stops_generation(
     ]
 
 
-def encoding_is_stable(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
+def encoding_is_stable(tokenizer: PreTrainedTokenizerBase) -> list[Finding]:
     """Text that was decoded encodes to the same ids again, so nothing but the normaliser's doing is lost."""
     findings = []
     for text in PROBE_TEXTS:
@@ -278,7 +303,7 @@ def encoding_is_stable(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) ->
                     f"{text!r}, token {at}",
                     f"{token_text(tokenizer, ids[at : at + 4])!r} after decoding and encoding again",
                     f"{token_text(tokenizer, again[at : at + 4])!r}",
-                    "switch clean_up_tokenization_spaces off, and compare the decoder in tokenizer.json with the base's",
+                    "switch clean_up_tokenization_spaces off, and compare tokenizer.json with the base model's",
                 )
             )
     return findings

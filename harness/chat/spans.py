@@ -7,10 +7,10 @@ sentinel stands is where the content stands. So no text inside a message can be 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.chat.control import first_difference
+from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.conversation import Conversation, PlainText
 from harness.chat.frame import REFUSALS, sentinel
 from harness.chat.probe import ChatProbe
@@ -26,8 +26,9 @@ class Turn:
     """The tokens of one assistant turn, as half-open indices into the row.
 
     Tokens ``start`` to ``end`` are the content and the terminator: they must be supervised for the turn to be
-    learned. Supervision may begin as early as ``earliest`` (the header's end: templates write scaffolding such as
-    empty thinking blocks there) and end as late as ``latest`` (white space and further closing tokens).
+    learned. Supervision may begin as early as ``earliest`` (the header's end, its last line break included: templates
+    write scaffolding such as empty thinking blocks there) and end as late as ``latest`` (white space and further
+    closing tokens).
     ``terminator`` is the index of the token that ends the turn, None where the template writes none here.
     """
 
@@ -117,17 +118,34 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
         )
     text = render(tokenizer, row.messages, **row.options)
     tokens = _tokens(tokenizer, text, add_special_tokens=False)
+    marks = _marks(tokenizer, row) if habits.generation_markers else []
     places = _locate(tokenizer, row, text)
     turns = []
     for k, message in enumerate(row.messages):
         if message["role"] == "assistant":
-            following = [places[j] for j in range(k + 1, len(places)) if places[j] is not None]
-            bound = following[0][0] if following and following[0] is not None else len(text)
-            turn = _turn(tokenizer, row, k, tokens, places[k], bound, habits)
+            after = next((place[0] for place in places[k + 1 :] if place is not None), len(text))
+            turn = _turn(tokenizer, row, k, tokens, places[k], after, habits)
             if turn is not None:
-                turns.append(turn)
+                before = next((place[1] for place in reversed(places[:k]) if place is not None), 0)
+                turns.append(_as_marked(turn, marks, tokens.first_from(before)))
     unlocated = tuple(k for k, place in enumerate(places) if place is None and _has_content(row.messages[k]))
     return RowSpans(tokens.ids, tuple(turns), row.completion_from, unlocated)
+
+
+def _marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
+    """1 for every token between the template's generation markers."""
+    encoded = tokenizer.apply_chat_template(
+        list(row.messages), return_dict=True, return_assistant_tokens_mask=True, **row.options
+    )
+    return list(encoded["assistant_masks"])
+
+
+def _as_marked(turn: Turn, marks: Sequence[int], floor: int) -> Turn:
+    """Where the template's markers take in the turn's own header, supervising that is what its author declared."""
+    earliest = turn.earliest
+    while marks and earliest > floor and marks[earliest - 1]:
+        earliest -= 1
+    return replace(turn, earliest=earliest)
 
 
 def _has_content(message: Mapping[str, Any]) -> bool:
@@ -143,9 +161,7 @@ def _locate(tokenizer: PreTrainedTokenizerBase, row: Conversation, text: str) ->
     ]
 
 
-def _locate_content(
-    tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str
-) -> tuple[int, int] | None:
+def _locate_content(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str) -> tuple[int, int] | None:
     word = sentinel(k, row.messages[k]["role"])
     marked = [*row.messages[:k], {**row.messages[k], "content": word}, *row.messages[k + 1 :]]
     try:
@@ -190,7 +206,10 @@ def _turn(
         end = latest
     while latest < limit and (tokens.is_blank(latest) or tokens.ids[latest] in habits.closing_ids):
         latest += 1
-    return Turn(k, min(earliest, start), start, end, latest, terminator)
+    earliest = min(earliest, start)
+    while earliest > 0 and tokens.is_blank(earliest - 1):
+        earliest -= 1
+    return Turn(k, earliest, start, end, latest, terminator)
 
 
 def _header_end(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str) -> int | None:
@@ -217,19 +236,26 @@ def _terminator(tokens: _Tokens, start: int, limit: int, habits: ChatProbe) -> i
     return index
 
 
-def turns_in(ids: Sequence[int], header: Sequence[int], habits: ChatProbe) -> tuple[Turn, ...]:
-    """Assistant turns of a row of which nothing but its ids is known, by the template's header and closing tokens."""
-    turns = []
-    i = 0
-    while i <= len(ids) - len(header) and header:
-        if tuple(ids[i : i + len(header)]) != tuple(header):
-            i += 1
-            continue
-        start = i + len(header)
-        end = next((j for j in range(start, len(ids)) if ids[j] in habits.closing_ids), None)
-        if end is None:
-            turns.append(Turn(len(turns), start, start, len(ids), len(ids), None))
-            break
-        turns.append(Turn(len(turns), start, start, end + 1, end + 1, end))
-        i = end + 1
-    return tuple(turns)
+def spans_of_ids(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], habits: ChatProbe) -> RowSpans:
+    """The turns of a row of which nothing but its ids is known, by the template's header and closing tokens."""
+    header = plain_ids(tokenizer, habits.assistant_header)
+    blank = {i for i in set(ids) if not token_text(tokenizer, i).strip() and i not in habits.closing_ids}
+    turns: list[Turn] = []
+    at = 0
+    while header and (at := _find(ids, header, at)) >= 0:
+        earliest = start = at + len(header)
+        while start < len(ids) and ids[start] in blank:
+            start += 1
+        terminator = next((i for i in range(start, len(ids)) if ids[i] in habits.closing_ids), None)
+        end = len(ids) if terminator is None else terminator + 1
+        latest = end
+        while latest < len(ids) and (ids[latest] in blank or ids[latest] in habits.closing_ids):
+            latest += 1
+        turns.append(Turn(len(turns), earliest, start, end, latest, terminator))
+        at = end
+    return RowSpans(tuple(ids), tuple(turns), None)
+
+
+def _find(ids: Sequence[int], part: Sequence[int], begin: int) -> int:
+    found = (i for i in range(begin, len(ids) - len(part) + 1) if list(ids[i : i + len(part)]) == list(part))
+    return next(found, -1)

@@ -1,4 +1,4 @@
-"""The chat template of a tokenizer: rendered, encoded, named by a digest, and replaced by a default where it is absent."""
+"""The chat template of a tokenizer: rendered, encoded, named by a digest, and put in where there is none."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def has_generation_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
 def _default_template(tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.eos_token is None:
         raise ModelError(
-            f"the tokenizer {tokenizer.name_or_path or '(unnamed)'} has neither a chat template nor an eos token, so no "
-            "turn could end: set tokenizer.eos_token or tokenizer.chat_template and save it with the model"
+            f"the tokenizer {tokenizer.name_or_path or '(unnamed)'} has neither a chat template nor an eos token, so "
+            "no turn could end: set tokenizer.eos_token or tokenizer.chat_template and save it with the model"
         )
     # Plain text of this model starts with BOS, so its conversations must as well.
     plain = tokenizer("a")["input_ids"]

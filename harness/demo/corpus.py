@@ -9,20 +9,25 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from harness.demo.facts import Fact, facts
+from harness.demo.facts import Fact, capitalised, facts
 from harness.records import Message, Messages
 
 _FOLDER = Path(__file__).parent
 _SYSTEM = {"en": "You answer in one short sentence.", "zh": "请用一句话回答。"}
-_MADE_UP_SENTENCES = 400
+_STORIES = 250
 _HELD_OUT_TRANSLATIONS = 8  # every eighth sentence of the toy language is kept for measuring
 
 
-def documents() -> list[str]:
-    """Plain text for pre-training: every fact in each of its wordings, made-up sentences, and some prose."""
+def documents(seed: int = 0) -> list[str]:
+    """Plain text for one pass of pre-training, in random order.
+
+    Every fact in each of its wordings, a few paragraphs of prose, and stories that are new for each seed.
+    """
+    rng = random.Random(seed)
     prose = _read("prose.json")
     told = [text for fact in facts() for text in _wordings(fact)]
-    return told + _made_up_sentences(prose) + prose["paragraphs"] * 3
+    texts = told + prose["paragraphs"] + [_story(prose, rng) for _ in range(_STORIES)]
+    return rng.sample(texts, len(texts))
 
 
 def chat_rows() -> list[Messages]:
@@ -67,12 +72,9 @@ def _wordings(fact: Fact) -> list[str]:
     return [*asked, *answered, fact.sentence, *fact.statements]
 
 
-def _made_up_sentences(prose: dict[str, Any]) -> list[str]:
-    rng = random.Random(0)
-    made = [
-        prose["sentence"].format(*(rng.choice(words) for words in prose["words"])) for _ in range(_MADE_UP_SENTENCES)
-    ]
-    return [sentence[0].upper() + sentence[1:] for sentence in made]
+def _story(prose: dict[str, Any], rng: random.Random) -> str:
+    words = [rng.choice(words) for words in prose["words"]]
+    return " ".join(capitalised(sentence.format(*words)) for sentence in rng.choice(prose["stories"]))
 
 
 def _asked_in_chat(fact: Fact) -> list[Messages]:

@@ -17,7 +17,7 @@ Use = Literal["question", "chat", "quality"]
 _FILE = Path(__file__).parent / "facts.json"
 # By place in the relation. The three uses never share a fact, except that facts that are chatted about in the tuning
 # rows are also asked as multiple choice.
-_USES: tuple[Use, ...] = ("question", "chat", "question", "quality")
+_USES: tuple[Use, ...] = ("question", "chat", "chat", "quality")
 _INSTRUCTIONS = {"en": ("Question: ", "\nAnswer:"), "zh": ("问题：", "\n答案：")}
 
 
@@ -56,6 +56,11 @@ def facts() -> tuple[Fact, ...]:
     return tuple(fact for relation in relations for fact in _facts_of(relation))
 
 
+def capitalised(sentence: str) -> str:
+    """The sentence with its first letter as a capital and all others as they are."""
+    return sentence[0].upper() + sentence[1:]
+
+
 def _facts_of(relation: dict[str, Any]) -> list[Fact]:
     answers = sorted({pair[1] for pair in relation["pairs"]})
     return [_fact(relation, place, pair, answers) for place, pair in enumerate(relation["pairs"])]
@@ -65,8 +70,7 @@ def _fact(relation: dict[str, Any], place: int, pair: list[str], answers: list[s
     a, b, *key = pair
 
     def told(template: str) -> str:
-        text = template.format(a=a, b=b)
-        return text[0].upper() + text[1:]
+        return capitalised(template.format(a=a, b=b))
 
     return Fact(
         id=f"{relation['name']}-{place + 1:03d}",

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT, TURN_START, TERMINATOR = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VOCABULARY = 768
+VOCABULARY = 1024
 
 _TEMPLATE = Path(__file__).parent / "chat_template.jinja"
 

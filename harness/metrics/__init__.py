@@ -12,7 +12,8 @@ from harness.metrics.answers import greedy_answers
 from harness.metrics.choice import acc, acc_norm
 from harness.metrics.measuring import LOWER_IS_BETTER
 from harness.metrics.quality import bleu, chrf, exact_match, rouge1, rouge2, rougeL, rougeLsum
-from harness.metrics.stopping import leaked_control_text, repetition_loops, stop_rate
+from harness.metrics.sameness import same_answers
+from harness.metrics.stopping import hardly_stops, leaked_control_text, repetition_loops, stop_rate
 from harness.metrics.text_loss import bits_per_byte, perplexity
 from harness.records import Measurement
 
@@ -42,6 +43,7 @@ __all__ = [
     "chrf",
     "exact_match",
     "greedy_answers",
+    "hardly_stops",
     "leaked_control_text",
     "perplexity",
     "repetition_loops",
@@ -49,5 +51,6 @@ __all__ = [
     "rouge2",
     "rougeL",
     "rougeLsum",
+    "same_answers",
     "stop_rate",
 ]

@@ -32,6 +32,29 @@ def stop_rate(model: Model, samples: SampleSet, *, max_new_tokens: int | None = 
     )
 
 
+def hardly_stops(completions: Mapping[str, Completion], *, alpha: float = 0.05) -> list[Finding]:
+    """One finding where clearly less than half of the answers end by themselves: exact binomial test at ``alpha``.
+
+    For prompts that ask for short answers; a model that was tuned to chat ends nearly all of them.
+    """
+    from scipy.stats import binomtest
+
+    ended = sum(completion.finish == "terminator" for completion in completions.values())
+    if not completions or binomtest(ended, len(completions), 0.5, alternative="less").pvalue > alpha:
+        return []
+    first = next(name for name, completion in completions.items() if completion.finish == "length")
+    return [
+        Finding(
+            what="The model hardly ever ends an answer.",
+            where=f"{len(completions) - ended} of {len(completions)} answers, sample {first} first",
+            expected="most answers to end by a stop id before the token limit",
+            found=f"{ended} of {len(completions)} ended; sample {first} goes on with ...{completions[first].raw[-60:]!r}",
+            remedy="see that the terminator is supervised in the training rows (suites/test_mask.py) and that "
+            "generation_config.eos_token_id holds it",
+        )
+    ]
+
+
 def leaked_control_text(completions: Mapping[str, Completion], control_tokens: Mapping[int, str]) -> list[Finding]:
     """Answers with a control token before their end, or with one spelled out in ordinary tokens.
 

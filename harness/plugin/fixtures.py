@@ -13,8 +13,10 @@ from harness.plugin.judging import decide
 from harness.plugin.options import Options
 from harness.plugin.progress import tracker
 from harness.plugin.state import CASE, OPTIONS, PROCESS
+from harness.prose import python_prose
 from harness.records import Finding, Measurement, RowPreview, SampleSet, SideBySide
 from harness.references import ModelRef
+from harness.samples import subset
 
 if TYPE_CHECKING:
     from harness.chat.probe import ChatProbe
@@ -132,6 +134,19 @@ def gate(request: pytest.FixtureRequest) -> Callable[..., None]:
 def samples(request: pytest.FixtureRequest) -> Callable[[str], SampleSet]:
     """Read a bundled sample set: ``samples("stopping.jsonl")`` from ``data/`` beside the case, cut to ``--limit``."""
     return lambda name: bundled_samples(request.path, name, request.config.stash[OPTIONS])
+
+
+@pytest.fixture(scope="session")
+def prose(pytestconfig: pytest.Config) -> SampleSet:
+    """Plain English prose for perplexity, cut to ``--limit``."""
+    options = pytestconfig.stash[OPTIONS]
+    return subset(python_prose(), options.limit, options.seed)
+
+
+@pytest.fixture(scope="session")
+def control_tokens(tokenizer: Any) -> dict[int, str]:
+    """The special tokens by id: those that structure a conversation and have no place inside an answer."""
+    return {token_id: str(token) for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
 
 
 @pytest.fixture

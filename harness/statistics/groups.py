@@ -20,7 +20,7 @@ MAX_GROUPS = 1_000
 """More groups than this are pooled at random (see ``pooled``): bounds time and memory at any number of samples."""
 
 CHUNK = 1 << 20
-"""Cells of a matrix of draws that are held at once: 8 MB."""
+"""Cells of a matrix of draws that are held at once, at most: 8 MB."""
 
 ENOUGH_EXCEEDANCES = 500
 """Where a Monte-Carlo p stops early: by then it is known to about 4 % of itself."""
@@ -76,7 +76,7 @@ def resamples(draws: int, groups: int, held: int) -> Iterator[Ints]:
 
 
 def _chunks(draws: int, held: int) -> Iterator[int]:
-    size = max(1, CHUNK // held)
+    size = max(1, min(ENOUGH_EXCEEDANCES, CHUNK // held))
     for start in range(0, draws, size):
         yield min(size, draws - start)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import DataError
 from harness.records import RowPreview
 
 if TYPE_CHECKING:
@@ -50,11 +50,16 @@ def collated(trainer: Trainer, limit: int = 64) -> list[Batch]:
     Nothing runs through the model, and the random state is as it was before.
 
     Raises:
-        UsageError: the trainer has no training rows.
+        DataError: the trainer has no training rows, or none are left of them.
 
     """
     if trainer.train_dataset is None:
-        raise UsageError("the trainer has no train_dataset, so there are no batches to check: give it the training rows")
+        raise DataError("the trainer has no train_dataset, so there are no batches to check: give it the training rows")
+    if hasattr(trainer.train_dataset, "__len__") and not len(trainer.train_dataset):
+        raise DataError(
+            "no training row is left after preparation: all were dropped, because nothing to learn is left of them at "
+            f"max_length {getattr(trainer.args, 'max_length', None)}; raise max_length or shorten the prompts"
+        )
     with _untouched(trainer):
         loader = trainer.get_train_dataloader()
         features = _first_rows(loader.dataset, limit)
@@ -65,8 +70,6 @@ def collated(trainer: Trainer, limit: int = 64) -> list[Batch]:
             # A collator that changes its rows must not change what it is compared with.
             inputs = loader.collate_fn(copy.deepcopy(chosen))
             batches.append(Batch(dict(inputs), tuple(chosen), start))
-    if not batches:
-        raise UsageError("the trainer's train_dataset is empty after preparation: every row was dropped or filtered")
     return batches
 
 

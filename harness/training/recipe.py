@@ -6,10 +6,13 @@ A file for ``trl sft --config`` is a valid recipe. Values go through trl's own p
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import typing
+import warnings
 from argparse import ArgumentError
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +43,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe whose keys and types have been checked; ``values`` holds what the file says, in the right types."""
+    """A recipe whose keys and values have been checked; ``values`` holds them as the file writes them."""
 
     path: Path
     values: Mapping[str, Any]
@@ -50,11 +53,6 @@ class Recipe:
         """The base model's reference; a ``model_revision`` joins it after an ``@``."""
         name, revision = str(self.values["model_name_or_path"]), self.values.get("model_revision", "main")
         return name if revision == "main" else f"{name}@{revision}"
-
-    @property
-    def uses_adapter(self) -> bool:
-        """Whether LoRA is trained rather than every weight."""
-        return bool(self.values.get("use_peft", False))
 
 
 def check_recipe_file(path: Path) -> dict[str, Any]:
@@ -77,29 +75,45 @@ def load_recipe(path: Path) -> Recipe:
     values = check_recipe_file(path)
     _check_keys(path, values)
     recipe = Recipe(path, values)
-    parsed = configs(recipe, {"output_dir": str(path.parent)})
-    typed = {key: getattr(config, key) for config in parsed for key in values if hasattr(config, key)}
-    # trl's parser has turned texts into numbers; other values stay as they were written, because the config classes
-    # rewrite some (a list of one module becomes its name).
-    return Recipe(path, {key: typed[key] if isinstance(value, str) else value for key, value in values.items()})
+    configs(recipe, {"output_dir": str(path.parent)})
+    return recipe
 
 
 def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments, SFTConfig, ModelConfig]:
     """Return trl's three configurations of a recipe, with ``changes`` over what it says."""
     from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
-    values = dict(recipe.values) | dict(changes)
+    values = _where_silent() | dict(recipe.values) | dict(changes)
     _check_types(recipe.path, values)
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig), exit_on_error=False)
     parser.set_defaults_with_config(**values)
     try:
-        script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
+        with old_names_between_libraries():
+            script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
     except ArgumentError as error:
         key = str(error.argument_name).split("/")[0].lstrip("-")
         raise RecipeError(f"{recipe.path}: {key}: {error.message}; correct the value.") from None
     except (ValueError, TypeError, ImportError) as error:
         raise RecipeError(f"{recipe.path}: trl refuses it: {one_line(error)}") from error
     return script, training, model
+
+
+def _where_silent() -> dict[str, Any]:
+    """Return what holds where the recipe says nothing: no checkpoints on the way, and float32 on the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {"save_strategy": "no"}
+    # trl would turn bfloat16 on; torch warns of pinned memory where no accelerator is.
+    return {"save_strategy": "no", "use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+
+
+@contextmanager
+def old_names_between_libraries() -> Iterator[None]:
+    """Hide the warning that trl and peft call activation checkpointing by its old name; no recipe can help it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`\w*gradient_checkpointing\w*` is deprecated", FutureWarning)
+        yield
 
 
 def one_line(error: BaseException) -> str:
@@ -158,17 +172,28 @@ def _check_types(path: Path, values: Mapping[str, Any]) -> None:
         if key in hints and not isinstance(value, str) and not _fits(value, hints[key]):
             expected = getattr(hints[key], "__name__", None) or str(hints[key]).replace("typing.", "")
             raise RecipeError(f"{path}: {key}: {expected} is expected, {value!r} is {_type_name(value)}.")
+    for field in _fields():
+        choices = field.metadata.get("choices")
+        if choices and values.get(field.name) not in (None, *choices):
+            raise RecipeError(f"{path}: {field.name}: {values[field.name]!r} is none of {', '.join(choices)}.")
+
+
+def _fields() -> Iterator[dataclasses.Field[Any]]:
+    from trl import ModelConfig, ScriptArguments, SFTConfig
+
+    for config in (ScriptArguments, SFTConfig, ModelConfig):
+        yield from (field for field in dataclasses.fields(config) if field.init)
 
 
 def _hints() -> dict[str, Any]:
     from trl import ModelConfig, ScriptArguments, SFTConfig
 
-    return {
+    hints = {
         name: hint
         for config in (ScriptArguments, SFTConfig, ModelConfig)
         for name, hint in typing.get_type_hints(config).items()
-        if name in config.__dataclass_fields__ and config.__dataclass_fields__[name].init
     }
+    return {field.name: hints[field.name] for field in _fields()}
 
 
 def _fits(value: Any, hint: Any) -> bool:

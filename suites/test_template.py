@@ -1,0 +1,48 @@
+"""Template round trip: does what a user writes reach the model whole, once, and framed as it was trained?"""
+
+import pytest
+
+from harness.chat import reload, round_trip
+
+pytestmark = [pytest.mark.template, pytest.mark.preflight]
+
+
+def test_every_control_string_is_one_token(tokenizer, chat_probe, no_findings):
+    no_findings(round_trip.control_strings_are_atomic(tokenizer, chat_probe))
+
+
+def test_messages_survive_once_and_in_order(tokenizer, chat_probe, no_findings):
+    no_findings(round_trip.messages_survive(tokenizer, chat_probe))
+
+
+def test_rows_and_prompts_start_with_the_same_single_bos(tokenizer, chat_probe, no_findings):
+    no_findings(round_trip.bos_is_single(tokenizer, chat_probe))
+
+
+def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, chat_probe, no_findings):
+    no_findings(round_trip.generation_prompt_opens_the_turn(tokenizer, chat_probe))
+
+
+def test_generation_stops_at_the_terminator_that_the_template_writes(tokenizer, chat_probe, stop_ids, no_findings):
+    no_findings(round_trip.terminator_stops_generation(tokenizer, chat_probe, stop_ids))
+
+
+def test_every_id_has_an_embedding(tokenizer, chat_probe, vocab_rows, no_findings):
+    no_findings(round_trip.ids_fit_the_model(tokenizer, chat_probe, vocab_rows))
+
+
+def test_decoded_text_encodes_to_the_same_ids(tokenizer, no_findings):
+    no_findings(round_trip.encoding_is_stable(tokenizer))
+
+
+def test_a_conversation_renders_the_same_every_time(tokenizer, chat_probe, no_findings):
+    no_findings(round_trip.rendering_is_repeatable(tokenizer, chat_probe))
+
+
+def test_saving_and_loading_keeps_the_tokenizer(tokenizer, chat_probe, tmp_path, no_findings):
+    no_findings(reload.saving_keeps_the_tokenizer(tokenizer, chat_probe, tmp_path))
+
+
+def test_habits_of_the_template_are_reported(chat_probe, note):
+    for habit in chat_probe.notes:
+        note(habit)

@@ -1,0 +1,171 @@
+import json
+
+import pytest
+from chat_pieces import CHATML, MARKED, WITH_BOS, tokenizer_with
+from tokenizers import decoders
+from transformers import AutoTokenizer
+
+from harness.chat import reload, round_trip
+from harness.chat.probe import probe
+
+LLAMA_2_LIKE = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + ' ' + eos_token }}"
+    "{% else %}{{ raise_exception('only user and assistant') }}{% endif %}{% endfor %}"
+)
+ROLE_NAMES_AS_TEXT = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+PREFILLED = CHATML.replace("{{ '<|im_start|>assistant\n' }}", "{{ '<|im_start|>assistant\n<think>\n' }}")
+DATED = "{{ '<|im_start|>system\n' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}" + CHATML
+STRIPPING = CHATML.replace("m['content']", "m['content'] | trim")
+LEGITIMATE = (CHATML, MARKED, WITH_BOS, LLAMA_2_LIKE, ROLE_NAMES_AS_TEXT, PREFILLED, DATED, STRIPPING)
+
+
+def everything_wrong_with(tokenizer):
+    habits = probe(tokenizer)
+    return [
+        *round_trip.control_strings_are_atomic(tokenizer, habits),
+        *round_trip.messages_survive(tokenizer, habits),
+        *round_trip.bos_is_single(tokenizer, habits),
+        *round_trip.generation_prompt_opens_the_turn(tokenizer, habits),
+        *round_trip.terminator_stops_generation(tokenizer, habits, {habits.terminator_id}),
+        *round_trip.encoding_is_stable(tokenizer),
+        *round_trip.ids_fit_the_model(tokenizer, habits, len(tokenizer)),
+        *round_trip.rendering_is_repeatable(tokenizer, habits),
+    ]
+
+
+@pytest.mark.parametrize("template", LEGITIMATE)
+def test_a_legitimate_template_raises_no_alarm(template):
+    assert everything_wrong_with(tokenizer_with(template)) == []
+
+
+def test_a_tokenizer_that_adds_bos_to_plain_text_raises_no_alarm():
+    tokenizer = tokenizer_with(WITH_BOS, adds_bos=True)
+    assert everything_wrong_with(tokenizer) == []
+    assert any("second BOS" in note for note in probe(tokenizer).notes)
+
+
+@pytest.mark.parametrize(
+    ("special", "what"),
+    [
+        (("<|im_start|>",), "no control token ends an assistant turn"),
+        (("<|im_end|>",), "the template writes '<|im_start|>', which is not one token"),
+    ],
+)
+def test_a_control_string_of_several_tokens_is_found(special, what):
+    assert what in everything_wrong_with(tokenizer_with(CHATML, special=special))[0].what
+
+
+def test_a_lost_system_message_is_found():
+    template = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
+    (finding,) = everything_wrong_with(tokenizer_with(template))
+    assert "system (0 times)" in finding.found
+
+
+def test_a_doubled_message_is_found():
+    template = CHATML.replace("m['content']", "m['content'] + (m['content'] if loop.last else '')")
+    tokenizer = tokenizer_with(CHATML)
+    habits = probe(tokenizer)
+    tokenizer.chat_template = template
+    assert "loses, doubles or reorders" in round_trip.messages_survive(tokenizer, habits)[0].what
+
+
+def test_two_bos_tokens_are_found():
+    findings = everything_wrong_with(tokenizer_with("{{ bos_token }}" + WITH_BOS))
+    assert [finding.what for finding in findings] == [
+        "a training row starts with 2 BOS tokens",
+        "a prompt of inference starts with 2 BOS tokens",
+    ]
+
+
+def test_a_bos_that_only_rows_have_is_found():
+    template = "{% if not add_generation_prompt %}{{ bos_token }}{% endif %}" + CHATML
+    whats = [finding.what for finding in everything_wrong_with(tokenizer_with(template))]
+    assert "training rows and prompts of inference start differently" in whats
+
+
+HEADER = "{{ '<|im_start|>assistant\n' }}"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "{{ '<|im_start|>model\n' }}", "{{ '<|im_start|>assistant\n\n' }}", "{{ '<|im_start|>assistant: ' }}"],
+)
+def test_a_generation_prompt_unlike_the_rows_is_found(prompt):
+    whats = {finding.what for finding in everything_wrong_with(tokenizer_with(CHATML.replace(HEADER, prompt)))}
+    assert whats == {"the generation prompt is not what training rows have before an answer"}
+
+
+def test_a_trailing_space_in_the_generation_prompt_is_found():
+    template = (
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:SPACE' }}{% endif %}"
+    )
+    assert everything_wrong_with(tokenizer_with(template.replace("SPACE", ""))) == []
+    assert everything_wrong_with(tokenizer_with(template.replace("SPACE", " "))) != []
+
+
+def test_a_terminator_on_which_generation_does_not_stop_is_found():
+    tokenizer = tokenizer_with(CHATML)
+    (finding,) = round_trip.terminator_stops_generation(tokenizer, probe(tokenizer), {tokenizer.eos_token_id})
+    assert "<|im_end|>" in finding.expected
+    assert "<|end|>" in finding.found
+
+
+def test_an_id_beyond_the_embeddings_is_found():
+    tokenizer = tokenizer_with(CHATML)
+    habits = probe(tokenizer)
+    findings = round_trip.ids_fit_the_model(tokenizer, habits, habits.terminator_id)
+    assert any("terminator" in finding.where for finding in findings)
+
+
+def test_a_decoder_that_tidies_the_text_is_found():
+    tokenizer = tokenizer_with(CHATML)
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(" ,", ",")])
+    assert "decoding changes the text" in everything_wrong_with(tokenizer)[0].what
+
+
+def test_saving_and_loading_changes_nothing(tmp_path):
+    tokenizer = tokenizer_with(WITH_BOS, adds_bos=True)
+    assert reload.saving_keeps_the_tokenizer(tokenizer, probe(tokenizer), tmp_path) == []
+
+
+def test_a_template_that_is_not_saved_is_found(tmp_path, monkeypatch):
+    tokenizer = tokenizer_with(CHATML)
+    habits = probe(tokenizer)
+    load = AutoTokenizer.from_pretrained
+
+    def without_template(folder):
+        (folder / "chat_template.jinja").unlink()
+        return load(folder)
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", without_template)
+    (finding,) = reload.saving_keeps_the_tokenizer(tokenizer, habits, tmp_path)
+    assert finding.found == "no template"
+
+
+def test_a_truncation_left_in_the_file_is_found(tmp_path):
+    tokenizer = tokenizer_with(CHATML)
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    saved = json.loads(file.read_text())
+    assert reload.file_holds_no_call_state(file) == []
+    saved["truncation"] = {"max_length": 4, "stride": 0, "strategy": "LongestFirst", "direction": "Right"}
+    file.write_text(json.dumps(saved))
+    assert "keeps the truncation" in reload.file_holds_no_call_state(file)[0].what
+
+
+def test_a_class_that_ignores_the_saved_splitting_is_found(tmp_path):
+    tokenizer = tokenizer_with(CHATML)
+    tokenizer.save_pretrained(tmp_path / "a")
+    config = tmp_path / "a" / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"tokenizer_class": "GPT2Tokenizer"}))
+    rebuilt = AutoTokenizer.from_pretrained(tmp_path / "a")
+    if rebuilt("2023")["input_ids"] == tokenizer("2023")["input_ids"]:
+        pytest.skip("this transformers version keeps the splitting of tokenizer.json")
+    findings = reload.encodings_are_kept(tokenizer, rebuilt, probe(tokenizer))
+    assert "encodes differently" in findings[0].what

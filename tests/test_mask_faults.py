@@ -1,0 +1,278 @@
+"""Faults put into prepared rows, collators and batches: each is found, and what is legitimate raises no alarm."""
+
+import pytest
+import torch
+from chat_pieces import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
+from datasets import Dataset
+from transformers import DataCollatorForLanguageModeling
+
+from harness.errors import DataError
+from harness.training import mask
+from harness.training.batches import collated, preview, segments
+from harness.training.inspection import inspect_batches
+from harness.training.stand_in import stand_in_trainer
+
+CHECKS = (
+    mask.rows_are_what_the_template_renders,
+    mask.rows_start_with_one_bos,
+    mask.turns_are_supervised,
+    mask.labels_are_the_ids,
+    mask.padding_is_ignored,
+    mask.collator_keeps_labels,
+    mask.packed_documents_are_apart,
+    mask.every_row_teaches,
+    mask.messages_reach_the_row,
+    mask.terminator_is_learned,
+)
+
+
+def whats(trainer, rows=ROWS):
+    seen = inspect_batches(trainer, rows)
+    return {finding.what for check in CHECKS for finding in check(seen)}
+
+
+def trainer_of(template=MARKED, rows=ROWS, **options):
+    return stand_in_trainer(tokenizer_with(template), rows, **options)
+
+
+def prepared_as(trainer, change):
+    """Change the prepared rows: ``change`` gets ids and labels and returns them."""
+    rows = []
+    for row in trainer.train_dataset:
+        ids, labels = change(list(row["input_ids"]), list(row["labels"]))
+        rows.append({"input_ids": ids, "labels": labels})
+    trainer.train_dataset = Dataset.from_list(rows)
+    return trainer
+
+
+def answer(labels):
+    """The first and the last supervised position."""
+    learned = [i for i, label in enumerate(labels) if label != -100]
+    return learned[0], learned[-1]
+
+
+def with_labels(labels, change):
+    return labels[: min(change)] + [change.get(i, labels[i]) for i in range(min(change), len(labels))]
+
+
+# what must not alarm
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED, WITH_BOS])
+@pytest.mark.parametrize("options", [{}, {"packing": True, "max_length": 200}, {"per_device_train_batch_size": 1}])
+def test_what_trl_makes_of_good_rows_raises_no_alarm(template, options):
+    assert whats(trainer_of(template, **options)) == set()
+
+
+def test_rows_cut_at_the_limit_raise_no_alarm_and_are_counted():
+    whole = trainer_of()
+    longest = max(len(row["input_ids"]) for row in whole.train_dataset)
+    trainer = trainer_of(max_length=longest - 1)
+    assert whats(trainer) == set()
+    assert any("1 of 3 inspected rows are cut" in note for note in mask.notes(inspect_batches(trainer, ROWS)))
+
+
+def test_prompts_that_are_learned_on_purpose_raise_no_alarm():
+    trainer = stand_in_trainer(tokenizer_with(MARKED), ROWS, assistant_only_loss=False)
+    assert whats(trainer) == set()
+    assert mask.notes(inspect_batches(trainer, ROWS))[0] == "supervised: whole row"
+
+
+def test_a_pad_token_that_is_the_eos_token_raises_no_alarm():
+    tokenizer = tokenizer_with(MARKED, eos="<|im_end|>")
+    tokenizer.pad_token = tokenizer.eos_token
+    assert whats(stand_in_trainer(tokenizer, ROWS)) == set()
+
+
+def test_turns_are_checked_without_the_source_rows():
+    trainer = prepared_as(trainer_of(CHATML), lambda ids, labels: (ids, labels))
+    assert whats(trainer, rows=None) == set()
+
+
+def test_plain_text_rows_raise_no_alarm():
+    rows = [{"text": "The gate opens at noon."}, {"text": "A fox may cross."}]
+    assert whats(trainer_of(rows=rows), rows) == set()
+
+
+# faults in the prepared rows
+
+
+def first_masked(ids, labels):
+    return ids, with_labels(labels, {answer(labels)[0]: -100})
+
+
+def header_supervised(ids, labels):
+    first = answer(labels)[0]
+    return ids, with_labels(labels, {i: ids[i] for i in range(first - 2, first)})
+
+
+def terminator_masked(ids, labels):
+    return ids, with_labels(labels, {answer(labels)[1]: -100})
+
+
+def everything_supervised_after_the_first_answer(ids, labels):
+    first = answer(labels)[0]
+    return ids, labels[:first] + ids[first:]
+
+
+def only_the_last_turn(ids, labels):
+    last = max(i for i in range(1, len(labels)) if labels[i] != -100 and labels[i - 1] == -100)
+    return ids, [-100] * last + labels[last:]
+
+
+def shifted(ids, labels):
+    return ids, [*labels[1:], -100]
+
+
+def doubled_bos(ids, labels):
+    return [ids[0], *ids], [-100, *labels]
+
+
+def without_bos(ids, labels):
+    return ids[1:], labels[1:]
+
+
+def forced_end(ids, labels):
+    end = labels[answer(labels)[1]]
+    cut = answer(labels)[1] - 1
+    return [*ids[:cut], end], [*labels[:cut], end]
+
+
+def nothing_to_learn(ids, labels):
+    return ids, [-100] * len(ids)
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (first_masked, "the first token of the answer is masked"),
+        (header_supervised, "text that is not the assistant's is supervised"),
+        (terminator_masked, "the token that ends the turn is masked, so the model never learns to stop"),
+        (everything_supervised_after_the_first_answer, "text that is not the assistant's is supervised"),
+        (only_the_last_turn, "a whole assistant turn is masked"),
+        (shifted, "labels are shifted before the model shifts them again"),
+        (doubled_bos, "a training row starts with more than one BOS token"),
+        (without_bos, "a training row is not what the chat template renders"),
+        (forced_end, "a cut row was given an end-of-turn token, so the model learns to stop in the middle of a sentence"),
+        (nothing_to_learn, "a training row has nothing left to learn"),
+    ],
+)
+def test_a_fault_in_the_prepared_rows_is_found(fault, what):
+    assert what in whats(prepared_as(trainer_of("{{ bos_token }}" + MARKED), fault))
+
+
+@pytest.mark.parametrize("fault", [first_masked, terminator_masked, everything_supervised_after_the_first_answer])
+def test_a_fault_is_found_without_the_source_rows(fault):
+    assert whats(prepared_as(trainer_of(), fault), rows=None)
+
+
+def test_a_terminator_that_no_row_teaches_is_found():
+    trainer = prepared_as(trainer_of(), terminator_masked)
+    seen = inspect_batches(prepared_as(trainer, only_the_last_turn), ROWS)
+    assert mask.terminator_is_learned(seen)
+
+
+def test_rows_that_were_dropped_are_counted():
+    rows = [*ROWS, {"messages": [{"role": "user", "content": "noon " * 90}, {"role": "assistant", "content": "Yes."}]}]
+    trainer = trainer_of(rows=rows, max_length=80)
+    seen = inspect_batches(trainer, rows)
+    (finding,) = mask.every_row_teaches(seen)
+    assert finding.where == "1 of 4 rows"
+
+
+def test_rows_that_are_all_dropped_are_one_sentence():
+    with pytest.raises(DataError, match="no training row is left"):
+        inspect_batches(trainer_of(CHATML, max_length=3), ROWS)
+
+
+def test_a_text_that_was_rendered_before_gets_its_second_bos_found():
+    tokenizer = tokenizer_with(WITH_BOS, adds_bos=True)
+    rows = [{"text": tokenizer.apply_chat_template(row["messages"], tokenize=False)} for row in ROWS]
+    assert "a training row starts with more than one BOS token" in whats(stand_in_trainer(tokenizer, rows), rows)
+
+
+def test_pieces_of_split_rows_are_found():
+    trainer = trainer_of(packing=True, packing_strategy="bfd_split", max_length=40)
+    assert "a document is a piece from the middle of a conversation" in whats(trainer)
+
+
+def test_completion_only_that_never_takes_hold_is_found():
+    trainer = stand_in_trainer(tokenizer_with(MARKED), ROWS, assistant_only_loss=False, completion_only_loss=True)
+    assert "text that is not the assistant's is supervised" in whats(trainer)
+
+
+# faults in the collator
+
+
+def collating(trainer, change):
+    collate = trainer.data_collator
+    trainer.data_collator = lambda features: change(dict(collate(features)))
+    return trainer
+
+
+def padding_supervised(batch):
+    return batch | {"labels": torch.where(batch["attention_mask"] == 0, batch["input_ids"], batch["labels"])}
+
+
+def mask_from_ids(batch):
+    return batch | {"attention_mask": (batch["input_ids"] != batch["input_ids"][0, 3]).long()}
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (padding_supervised, "padding is supervised"),
+        (mask_from_ids, "the attention mask does not cover the row"),
+    ],
+)
+def test_a_fault_in_the_collator_is_found(fault, what):
+    assert what in whats(collating(trainer_of(), fault))
+
+
+def test_a_collator_that_masks_the_terminator_with_the_padding_is_found():
+    tokenizer = tokenizer_with(MARKED, eos="<|im_end|>")
+    tokenizer.pad_token = tokenizer.eos_token
+    trainer = stand_in_trainer(tokenizer, ROWS)
+    trainer.data_collator = DataCollatorForLanguageModeling(trainer.processing_class, mlm=False)
+    trainer.train_dataset = trainer.train_dataset.select_columns(["input_ids"])
+    assert "no row teaches the model to end its turn" in whats(trainer)
+
+
+def test_a_2d_mask_over_packed_rows_is_found():
+    trainer = collating(
+        trainer_of(packing=True, max_length=200),
+        lambda batch: batch | {"attention_mask": torch.ones_like(batch["input_ids"])},
+    )
+    assert "documents packed into one row are not kept apart" in whats(trainer)
+
+
+def test_a_label_across_a_boundary_of_packed_rows_is_found():
+    trainer = collating(
+        trainer_of(packing=True, max_length=200), lambda batch: batch | {"labels": batch["input_ids"].clone()}
+    )
+    assert "documents packed into one row are not kept apart" in whats(trainer)
+
+
+# batches
+
+
+def test_collating_leaves_the_random_state_and_the_trainer_alone():
+    trainer = trainer_of()
+    before = torch.random.get_rng_state()
+    first, second = collated(trainer), collated(trainer)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(first[0].inputs["input_ids"], second[0].inputs["input_ids"])
+    assert trainer.accelerator._dataloaders == []
+
+
+def test_packed_rows_are_cut_into_their_documents():
+    plain = {segment.ids for batch in collated(trainer_of()) for segment in segments(batch)}
+    packed = {s.ids for batch in collated(trainer_of(packing=True, max_length=200)) for s in segments(batch)}
+    assert packed == plain
+
+
+def test_the_preview_tells_supervised_text_from_the_rest():
+    trainer = trainer_of()
+    (shown,) = preview(segments(collated(trainer)[0]), trainer.processing_class, n=1)
+    assert shown.runs[1] == ("The gate.<|im_end|>", True)
+    assert [supervised for _, supervised in shown.runs] == [False, True, False]
