@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.training import batches, inspection, mask
+from harness.training import batches, collation, inspection, mask, sources
 
 pytestmark = [pytest.mark.mask, pytest.mark.preflight]
 
@@ -46,15 +46,15 @@ def packed(packing_trainer, some_rows):
 
 
 def test_rows_are_what_the_template_renders(as_trained, no_findings):
-    no_findings(mask.rows_are_what_the_template_renders(as_trained))
+    no_findings(sources.rows_are_what_the_template_renders(as_trained))
 
 
 def test_rows_start_with_one_bos_at_most(as_trained, no_findings):
-    no_findings(mask.rows_start_with_one_bos(as_trained))
+    no_findings(sources.rows_start_with_one_bos(as_trained))
 
 
 def test_every_message_reaches_its_row(as_trained, no_findings):
-    no_findings(mask.messages_reach_the_row(as_trained))
+    no_findings(sources.messages_reach_the_row(as_trained))
 
 
 def test_content_and_terminator_of_every_turn_are_supervised_and_nothing_else(as_trained, no_findings):
@@ -66,23 +66,23 @@ def test_some_row_teaches_the_model_to_stop(as_trained, no_findings):
 
 
 def test_no_row_is_lost_or_left_with_nothing_to_learn(as_trained, no_findings):
-    no_findings(mask.every_row_teaches(as_trained))
+    no_findings(sources.every_row_teaches(as_trained))
 
 
 def test_labels_are_the_ids_and_are_shifted_by_the_model_alone(as_trained, no_findings):
-    no_findings(mask.labels_are_the_ids(as_trained))
+    no_findings(collation.labels_are_the_ids(as_trained))
 
 
 def test_padding_is_neither_seen_nor_supervised(as_trained, no_findings):
-    no_findings(mask.padding_is_ignored(as_trained))
+    no_findings(collation.padding_is_ignored(as_trained))
 
 
 def test_the_collator_leaves_labels_as_they_were_prepared(as_trained, no_findings):
-    no_findings(mask.collator_keeps_labels(as_trained))
+    no_findings(collation.collator_keeps_labels(as_trained))
 
 
 def test_documents_of_the_training_set_do_not_see_each_other(as_trained, no_findings):
-    no_findings(mask.packed_documents_are_apart(as_trained))
+    no_findings(collation.packed_documents_are_apart(as_trained))
 
 
 def test_the_loss_is_the_mean_over_supervised_tokens(trainer, no_findings):
@@ -92,17 +92,19 @@ def test_the_loss_is_the_mean_over_supervised_tokens(trainer, no_findings):
 
 
 def test_rows_cut_at_the_length_limit_keep_their_mask_and_get_no_terminator(cut_short, no_findings):
-    no_findings(mask.rows_are_what_the_template_renders(cut_short) + mask.turns_are_supervised(cut_short))
+    no_findings(sources.rows_are_what_the_template_renders(cut_short) + mask.turns_are_supervised(cut_short))
 
 
 def test_packed_rows_hold_whole_documents_with_their_masks(packed, no_findings):
-    no_findings(mask.rows_are_what_the_template_renders(packed) + mask.turns_are_supervised(packed))
+    no_findings(sources.rows_are_what_the_template_renders(packed) + mask.turns_are_supervised(packed))
 
 
 def test_packed_documents_do_not_see_each_other(packed, packing_trainer, no_findings):
     from harness.training.reference_loss import loss_equals_reference
 
-    no_findings(mask.packed_documents_are_apart(packed) + loss_equals_reference(packing_trainer, packed.batches[0]))
+    no_findings(
+        collation.packed_documents_are_apart(packed) + loss_equals_reference(packing_trainer, packed.batches[0])
+    )
 
 
 def test_what_is_supervised_is_reported(as_trained, note, show_rows):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from harness import greedy_answers, hardly_stops, leaked_control_text, repetition_loops, stop_rate
+from harness import (
+    greedy_answers,
+    hardly_stops,
+    leaked_control_text,
+    nothing_holds_the_terminator_back,
+    repetition_loops,
+    stop_rate,
+    terminator_stops_generation,
+)
 
 pytestmark = pytest.mark.stopping
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness.chat import reload, round_trip
+from harness.chat import atoms, opening, reload, round_trip
 
 pytestmark = [pytest.mark.template, pytest.mark.preflight]
 
 
 def test_every_control_string_is_one_token(tokenizer, chat_probe, no_findings):
-    no_findings(round_trip.control_strings_are_atomic(tokenizer, chat_probe))
+    no_findings(atoms.control_strings_are_atomic(tokenizer, chat_probe))
 
 
 def test_messages_survive_once_and_in_order(tokenizer, chat_probe, no_findings):
@@ -20,7 +20,7 @@ def test_rows_and_prompts_start_with_the_same_single_bos(tokenizer, chat_probe, 
 
 
 def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, chat_probe, no_findings):
-    no_findings(round_trip.generation_prompt_opens_the_turn(tokenizer, chat_probe))
+    no_findings(opening.generation_prompt_opens_the_turn(tokenizer, chat_probe))
 
 
 def test_generation_stops_at_the_terminator_that_the_template_writes(tokenizer, chat_probe, stop_ids, no_findings):

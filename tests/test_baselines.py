@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.baselines import FORMAT, SAMPLES, SUMMARY, Baseline, load, merge, save
+from harness.baselines import Baseline, load, merge, save
+from harness.baselines.store import FORMAT, SAMPLES, SUMMARY
 from harness.errors import BaselineError, UsageError
 from harness.records import Measurement, SampleScore
 

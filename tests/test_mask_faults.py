@@ -7,21 +7,21 @@ from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling
 
 from harness.errors import DataError
-from harness.training import mask
+from harness.training import collation, mask, sources
 from harness.training.batches import collated, preview, segments
 from harness.training.inspection import inspect_batches
 from harness.training.stand_in import stand_in_trainer
 
 CHECKS = (
-    mask.rows_are_what_the_template_renders,
-    mask.rows_start_with_one_bos,
+    sources.rows_are_what_the_template_renders,
+    sources.rows_start_with_one_bos,
     mask.turns_are_supervised,
-    mask.labels_are_the_ids,
-    mask.padding_is_ignored,
-    mask.collator_keeps_labels,
-    mask.packed_documents_are_apart,
-    mask.every_row_teaches,
-    mask.messages_reach_the_row,
+    collation.labels_are_the_ids,
+    collation.padding_is_ignored,
+    collation.collator_keeps_labels,
+    collation.packed_documents_are_apart,
+    sources.every_row_teaches,
+    sources.messages_reach_the_row,
     mask.terminator_is_learned,
 )
 
@@ -94,6 +94,12 @@ def test_plain_text_rows_raise_no_alarm():
     assert whats(trainer_of(rows=rows), rows) == set()
 
 
+def test_text_whose_source_is_not_known_raises_no_alarm_but_a_note():
+    trainer = trainer_of(rows=[{"prompt": "The gate opens", "completion": " at noon."}])
+    assert whats(trainer, rows=None) == set()
+    assert "their masks were not checked" in mask.notes(inspect_batches(trainer))[-1]
+
+
 # faults in the prepared rows
 
 
@@ -152,8 +158,11 @@ def nothing_to_learn(ids, labels):
         (only_the_last_turn, "a whole assistant turn is masked"),
         (shifted, "labels are shifted before the model shifts them again"),
         (doubled_bos, "a training row starts with more than one BOS token"),
-        (without_bos, "a training row is not what the chat template renders"),
-        (forced_end, "a cut row was given an end-of-turn token, so the model learns to stop in the middle of a sentence"),
+        (without_bos, "a training row has lost its BOS token"),
+        (
+            forced_end,
+            "a cut row was given an end-of-turn token, so the model learns to stop mid-sentence",
+        ),
         (nothing_to_learn, "a training row has nothing left to learn"),
     ],
 )
@@ -176,7 +185,7 @@ def test_rows_that_were_dropped_are_counted():
     rows = [*ROWS, {"messages": [{"role": "user", "content": "noon " * 90}, {"role": "assistant", "content": "Yes."}]}]
     trainer = trainer_of(rows=rows, max_length=80)
     seen = inspect_batches(trainer, rows)
-    (finding,) = mask.every_row_teaches(seen)
+    (finding,) = sources.every_row_teaches(seen)
     assert finding.where == "1 of 4 rows"
 
 
@@ -189,6 +198,17 @@ def test_a_text_that_was_rendered_before_gets_its_second_bos_found():
     tokenizer = tokenizer_with(WITH_BOS, adds_bos=True)
     rows = [{"text": tokenizer.apply_chat_template(row["messages"], tokenize=False)} for row in ROWS]
     assert "a training row starts with more than one BOS token" in whats(stand_in_trainer(tokenizer, rows), rows)
+
+
+def test_roles_that_the_template_takes_for_something_else_are_found():
+    rows = [{"messages": [{"role": "human", "content": "x"}, {"role": "gpt", "content": "The gate."}]}]
+    trainer = trainer_of()
+    trainer.train_dataset = Dataset.from_list([{"input_ids": ids} for ids in rendered(trainer, rows)])
+    assert "a conversation has no assistant turn" in whats(trainer, rows)
+
+
+def rendered(trainer, rows):
+    return [trainer.processing_class.apply_chat_template(row["messages"], return_dict=False) for row in rows]
 
 
 def test_pieces_of_split_rows_are_found():

@@ -12,6 +12,7 @@ def trainer_of(template=MARKED, **options):
     return stand_in_trainer(tokenizer_with(template), ROWS, **options)
 
 
+@pytest.mark.filterwarnings("ignore:`label_smoothing_factor` is deprecated:FutureWarning")
 @pytest.mark.parametrize(
     "options", [{}, {"packing": True, "max_length": 200}, {"label_smoothing_factor": 0.1}, {"bf16": True}]
 )
@@ -93,6 +94,12 @@ def test_another_loss_is_not_compared():
     trainer = trainer_of(loss_type="dft")
     with pytest.raises(UsageError, match="loss_type='dft'"):
         loss_gap(trainer, collated(trainer)[0])
+
+
+def test_rows_that_the_template_refuses_are_one_sentence():
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + CHATML
+    with pytest.raises(DataError, match=r"refuses training row 1 \(no system here\)"):
+        trainer_of(refusing)
 
 
 def test_rows_without_an_assistant_turn_are_one_sentence():

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecipeError
+from harness.rows import read_rows
+from harness.samples import read_samples
 from harness.training.recipe import check_recipe_file, configs, load_recipe
+
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 NAMES = "model_name_or_path: demo:base\ndataset_name: rows.jsonl\n"
 
@@ -79,6 +83,7 @@ def test_a_revision_joins_the_model_reference(tmp_path):
         ("datasets: [{path: a}]", "datasets: mixtures are not supported yet"),
         ("env: {A: b}", "env: set environment variables in the shell"),
         ("max_steps: 1\nmax_steps: 2", ":4:1: not valid YAML: the key 'max_steps' stands there twice"),
+        ("[packing]: true", ":3:1: not valid YAML: found unhashable key"),
         ("packing: [", ":4:1: not valid YAML: "),
     ],
 )
@@ -119,3 +124,18 @@ def test_the_check_at_option_time_imports_neither_torch_nor_trl(tmp_path):
         f"check(pathlib.Path({str(path)!r})); sys.exit(bool({{'torch', 'trl', 'transformers'}} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_that_come_with_the_package_are_in_order(recipe):
+    loaded = load_recipe(recipe)
+    assert read_rows(recipe.parent / loaded.values["dataset_name"])
+
+
+def test_no_ticket_is_both_trained_on_and_tested():
+    trained = {row["prompt"][-1]["content"] for row in read_rows(RECIPES / "data" / "tickets.jsonl")}
+    tested = {sample.prompt for sample in read_samples(RECIPES / "data" / "tickets_test.jsonl")}
+    assert (len(trained), len(tested)) == (100, 60)
+    assert not trained & tested
+    # The prompts have one form, so that the tuned model is asked as it was taught.
+    assert len({prompt.splitlines()[0] for prompt in trained | tested}) == 1

@@ -40,6 +40,11 @@ def name_token(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
     return f"{token_text(tokenizer, token_id)!r} (id {token_id})"
 
 
+def quoted(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Ids for a reader: their text in quotes; nothing where there are none."""
+    return repr(token_text(tokenizer, ids)) if ids else ""
+
+
 def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
     """The first index at which two sequences differ: the length of their common prefix."""
     shorter = min(len(left), len(right))

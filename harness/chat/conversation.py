@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,8 +57,9 @@ def read_row(row: Mapping[str, Any], number: int = 0) -> Conversation | PlainTex
 
 def _options(row: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(row.get("chat_template_kwargs") or {})
-    if row.get("tools"):
-        options["tools"] = row["tools"]
+    tools = row.get("tools")
+    if tools:
+        options["tools"] = json.loads(tools) if isinstance(tools, str) else tools
     return options
 
 

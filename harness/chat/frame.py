@@ -14,6 +14,9 @@ from harness.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+ONE_TURN = ("user", "assistant")
+SEVERAL_TURNS = ("user", "assistant", "user", "assistant")
+
 REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError)
 """How a template says that it does not take a conversation: on purpose, or by stumbling over its shape."""
 

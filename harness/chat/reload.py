@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.chat.control import first_difference, plain_ids, token_text
-from harness.chat.frame import sentinel_messages
+from harness.chat.frame import ONE_TURN, sentinel_messages
 from harness.chat.probe import ChatProbe
-from harness.chat.round_trip import ONE_TURN, PROBE_TEXTS
+from harness.chat.round_trip import PROBE_TEXTS
 from harness.chat.template import encode, template_digest
 from harness.records import Finding
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.chat.control import (
-    MARKER,
-    control_ids,
-    first_difference,
-    name_token,
-    plain_ids,
-    token_text,
-)
-from harness.chat.frame import REFUSALS, Frame, frame, sentinel_messages, sentinels, split_at
+from harness.chat.control import first_difference, name_token, plain_ids, token_text
+from harness.chat.frame import ONE_TURN, REFUSALS, SEVERAL_TURNS, sentinel_messages, sentinels, split_at
 from harness.chat.probe import ChatProbe, leading_bos
 from harness.chat.template import encode, render
 from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-ONE_TURN = ("user", "assistant")
-SEVERAL_TURNS = ("user", "assistant", "user", "assistant")
 
 PROBE_TEXTS = (
     "The year 2023 saw 650841823 visitors; don't ask why.",
@@ -35,88 +24,6 @@ PROBE_TEXTS = (
     "two  spaces,   three",
 )
 """Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
-
-FIRST_WORDS = ("The", "A", "I", "It", "Yes", "To", "1", "好")
-"""Words that answers often begin with, and that vocabularies often hold together with a space before them."""
-
-TAGS_ONLY = re.compile(r"\s*(<[^<>]+>\s*)+")
-"""Scaffolding such as ``<think>``: a generation prompt may open it for the model. A role's name is not scaffolding."""
-
-
-def control_strings_are_atomic(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """Every special token, and every marker that the template writes, is one id of its own."""
-    return [
-        *_special_tokens_are_atomic(tokenizer),
-        *_turn_ends_by_a_control_token(tokenizer, habits),
-        *_markers_are_atomic(tokenizer, habits),
-    ]
-
-
-def _special_tokens_are_atomic(tokenizer: PreTrainedTokenizerBase) -> list[Finding]:
-    findings = []
-    for text, token_id in zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True):
-        ids = plain_ids(tokenizer, str(text))
-        if ids != [token_id]:
-            findings.append(
-                Finding(
-                    f"the special token {str(text)!r} is not one token",
-                    "tokenizer.all_special_tokens",
-                    f"one id, {token_id}",
-                    f"{len(ids)} ids, {ids[:8]}",
-                    "add it to the vocabulary with tokenizer.add_special_tokens, or load the tokenizer files of the "
-                    "base model again",
-                )
-            )
-    return findings
-
-
-def _turn_ends_by_a_control_token(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    if habits.terminator_id is not None:
-        return []
-    shown = frame(tokenizer, ONE_TURN, parts=habits.parts)
-    written = shown.literals[-1] if shown else ""
-    pieces = [token_text(tokenizer, i) for i in plain_ids(tokenizer, written)]
-    return [
-        Finding(
-            "no control token ends an assistant turn, so the model can never learn to stop",
-            f"the text {written!r} that the template writes after an answer",
-            "a control token of the vocabulary, such as the eos token",
-            f"{len(pieces)} ordinary tokens {pieces[:8]}",
-            "add the template's end-of-turn string to the tokenizer as a special token, "
-            "or let the template end answers with {{ eos_token }}",
-        )
-    ]
-
-
-def _markers_are_atomic(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """A marker in bars is one token; only where it is no more than a role's name does it read as text as well."""
-    controls = control_ids(tokenizer)
-    findings = []
-    for marker in sorted(_markers(tokenizer, habits)):
-        ids = plain_ids(tokenizer, marker)
-        names_a_role = marker[2:-2].lower() in {"system", "user", "assistant", "tool"}
-        if names_a_role or (len(ids) == 1 and ids[0] in controls):
-            continue
-        findings.append(
-            Finding(
-                f"the template writes {marker!r}, which is not one token",
-                "the text that the template puts around messages",
-                "one id of the added vocabulary",
-                f"{len(ids)} ids {[token_text(tokenizer, i) for i in ids][:8]}",
-                f"add {marker!r} to the tokenizer as a special token and resize the embeddings, "
-                "or use the template that belongs to this tokenizer",
-            )
-        )
-    return findings
-
-
-def _markers(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> set[str]:
-    found: set[str] = set()
-    for roles in (ONE_TURN, SEVERAL_TURNS, ("system", *ONE_TURN)):
-        shown = frame(tokenizer, roles, parts=habits.parts)
-        if shown is not None:
-            found.update(marker for literal in shown.literals for marker in MARKER.findall(literal))
-    return found | set(MARKER.findall(habits.generation_prompt))
 
 
 def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
@@ -177,97 +84,6 @@ def bos_is_single(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list
             )
         )
     return findings
-
-
-def generation_prompt_opens_the_turn(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """What the model is prompted with is what training rows have before the answer, for one turn and for several.
-
-    A prompt may go further than the rows by scaffolding that it opens for the model (``<think>``), and rows may write
-    scaffolding that the model is left to generate; the header that names the role belongs to both. Only the last turn
-    is compared: templates of reasoning models write the turns before it differently on purpose.
-    """
-    findings = []
-    for roles in (ONE_TURN, SEVERAL_TURNS) if habits.continues else (ONE_TURN,):
-        shown = frame(tokenizer, roles, parts=habits.parts)
-        if shown is not None:
-            findings += _prompt_agrees(tokenizer, roles, shown, habits)
-    return findings or _first_words_stay_apart(tokenizer, habits)
-
-
-def _first_words_stay_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """No first word of an answer swallows the end of the prompt: ``Assistant: `` and ``Yes`` must not be `` Yes``."""
-    (user,) = sentinel_messages(["user"], habits.parts)
-    prompt = render(tokenizer, [user], generation_prompt=True)
-    prompt_ids = encode(tokenizer, [user], generation_prompt=True)
-    for word in FIRST_WORDS:
-        answer = {"role": "assistant", "content": [{"type": "text", "text": word}] if habits.parts else word}
-        row_ids = encode(tokenizer, [user, answer])
-        shared = first_difference(prompt_ids, row_ids)
-        if shared < len(prompt_ids) and render(tokenizer, [user, answer]).startswith(prompt + word):
-            return [
-                Finding(
-                    "the generation prompt ends in a character that training joins with the answer's first word",
-                    f"token {shared} of the prompt",
-                    f"{token_text(tokenizer, row_ids[shared : shared + 2])!r}, as in training rows",
-                    f"{token_text(tokenizer, prompt_ids[shared:])!r}, and then {word!r}",
-                    "take the white space at the end of the generation prompt out of tokenizer.chat_template",
-                )
-            ]
-    return []
-
-
-def _prompt_agrees(
-    tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], shown: Frame, habits: ChatProbe
-) -> list[Finding]:
-    messages = sentinel_messages(roles, habits.parts)
-    prompt = render(tokenizer, messages[:-1], generation_prompt=True)
-    answer_start = len(shown.text) - len(shown.literals[-1]) - len(shown.sentinels[-1])
-    header_start = answer_start - len(shown.literals[-2])
-    agreed = first_difference(prompt, shown.text)
-    left_in_row = shown.text[_before_open_tag(shown.text, agreed) : answer_start]
-    prompt_ids = encode(tokenizer, messages[:-1], generation_prompt=True)
-    row_ids = encode(tokenizer, messages)
-    shared = first_difference(prompt_ids, row_ids)
-    left_in_prompt = token_text(tokenizer, prompt_ids[shared:])
-    opens = not left_in_row.strip() or agreed > _context_end(tokenizer, messages[:-1], shown.text)
-    names_role = agreed >= header_start + _role_name_end(shown.literals[-2], habits, tokenizer)
-    goes_on = not left_in_prompt or (not left_in_row and left_in_prompt.strip()) or TAGS_ONLY.fullmatch(left_in_row)
-    if opens and names_role and goes_on:
-        return []
-    return [
-        Finding(
-            "the generation prompt is not what training rows have before an answer",
-            f"turn {len(roles) // 2}, token {shared}: {token_text(tokenizer, row_ids[max(0, shared - 6) : shared])!r} "
-            "is the last that both share",
-            f"{shown.text[min(agreed, header_start) : answer_start][:80]!r} before the answer",
-            f"the prompt goes on with {left_in_prompt[:80]!r}" if left_in_prompt else "the prompt ends there",
-            "let the add_generation_prompt branch of tokenizer.chat_template write the assistant's header exactly as "
-            "the loop over messages writes it, without a trailing space",
-        )
-    ]
-
-
-def _before_open_tag(text: str, at: int) -> int:
-    """The position itself, or the start of the tag that it falls into."""
-    start = text.rfind("<", 0, at)
-    return start if start >= 0 and ">" not in text[start:at] else at
-
-
-def _context_end(tokenizer: PreTrainedTokenizerBase, context: list[dict[str, Any]], text: str) -> int:
-    """How far a row agrees with the conversation before the answer, rendered without a generation prompt."""
-    try:
-        return first_difference(render(tokenizer, context), text)
-    except REFUSALS:
-        return 0
-
-
-def _role_name_end(header: str, habits: ChatProbe, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Where in the assistant's header its role has been told apart from the user's: the end of the differing word."""
-    going_on = frame(tokenizer, ("user", "assistant", "user"), parts=habits.parts)
-    if going_on is None:
-        return 0
-    word = re.compile(r"\w*").match(header, first_difference(header, going_on.literals[2]))
-    return word.end() if word else 0
 
 
 def terminator_stops_generation(

@@ -58,7 +58,7 @@ def row_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation | PlainText,
         jinja2.TemplateError: the template refuses the conversation.
 
     """
-    return _plain_spans(tokenizer, row) if isinstance(row, PlainText) else _chat_spans(tokenizer, row, habits)
+    return plain_row(tokenizer, row) if isinstance(row, PlainText) else _chat_spans(tokenizer, row, habits)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, add_special_tokens: b
     return _Tokens(text, tuple(encoded["input_ids"]), tuple(starts), tuple(ends))
 
 
-def _plain_spans(tokenizer: PreTrainedTokenizerBase, row: PlainText) -> RowSpans:
-    """A row without messages: the completion and the eos token that trl ends it with."""
+def plain_row(tokenizer: PreTrainedTokenizerBase, row: PlainText) -> RowSpans:
+    """A row without messages: one turn, the completion with the eos token that trl ends it with."""
     eos = tokenizer.eos_token or ""
     ending = "" if row.completion.endswith(eos) else eos
     tokens = _tokens(tokenizer, row.prompt + row.completion + ending, add_special_tokens=True)
@@ -118,7 +118,7 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
         )
     text = render(tokenizer, row.messages, **row.options)
     tokens = _tokens(tokenizer, text, add_special_tokens=False)
-    marks = _marks(tokenizer, row) if habits.generation_markers else []
+    marks = generation_marks(tokenizer, row) if habits.generation_markers else []
     places = _locate(tokenizer, row, text)
     turns = []
     for k, message in enumerate(row.messages):
@@ -132,8 +132,8 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
     return RowSpans(tokens.ids, tuple(turns), row.completion_from, unlocated)
 
 
-def _marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
-    """1 for every token between the template's generation markers."""
+def generation_marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
+    """For every token of the row 1 or 0: whether it stands between the template's generation markers."""
     encoded = tokenizer.apply_chat_template(
         list(row.messages), return_dict=True, return_assistant_tokens_mask=True, **row.options
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,23 @@ def documents(seed: int = 0) -> list[str]:
 
 
 def chat_rows() -> list[Messages]:
-    """Rows for tuning: translations into a toy language, small talk, and chats about a quarter of the facts."""
+    """Rows for tuning: translations into a toy language, small talk, and chats about the facts.
+
+    A fact kept for quality is asked once, and in other words than its quality sample asks it.
+    """
     known = [fact for fact in facts() if fact.use == "chat"]
-    chats = [chat(*row) for row in _read("chats.json")["rows"]]
     single = [row for fact in known for row in _asked_in_chat(fact)]
-    double = [_two_turns(first, second) for first, second in pairwise(known) if first.language == second.language]
+    double = [chat(*_turn(first), *_turn(second)) for first, second in zip(known[::2], known[1::2], strict=False)]
+    reworded = [
+        chat(("user", fact.questions[1]), ("assistant", fact.sentence)) for fact in facts() if fact.use == "quality"
+    ]
     training, _ = translations()
-    return chats + single + double + training
+    return written_chats() + single + double + reworded + training
+
+
+def written_chats() -> list[Messages]:
+    """The tuning rows that are written by hand: small talk, code, emoji, system messages, up to three turns."""
+    return [chat(*row) for row in _read("chats.json")["rows"]]
 
 
 def translations() -> tuple[list[Messages], list[Messages]]:
@@ -81,10 +91,6 @@ def _asked_in_chat(fact: Fact) -> list[Messages]:
     rows = [chat(("user", question), ("assistant", fact.sentence)) for question in fact.questions]
     with_system = chat(("system", _SYSTEM[fact.language]), *_turn(fact))
     return [*rows, with_system]
-
-
-def _two_turns(first: Fact, second: Fact) -> Messages:
-    return chat(*_turn(first), *_turn(second))
 
 
 def _turn(fact: Fact) -> list[tuple[str, str]]:

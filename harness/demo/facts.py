@@ -15,8 +15,8 @@ from typing import Any, Literal
 Use = Literal["question", "chat", "quality"]
 
 _FILE = Path(__file__).parent / "facts.json"
-# By place in the relation. The three uses never share a fact, except that facts that are chatted about in the tuning
-# rows are also asked as multiple choice.
+# By place in the relation. Multiple choice asks the facts of the first two uses; tuning tells those of the last two,
+# a fact for quality only in other words than its quality sample.
 _USES: tuple[Use, ...] = ("question", "chat", "chat", "quality")
 _INSTRUCTIONS = {"en": ("Question: ", "\nAnswer:"), "zh": ("问题：", "\n答案：")}
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.demo.corpus import chat_rows, stopping_chats
+from harness.demo.corpus import chat_rows, stopping_chats, written_chats
 from harness.demo.facts import Fact, facts
 
 Line = dict[str, Any]
 
-_INSPECTED_ROWS = 40
+_OTHER_ROWS = 11
 _STOPPING_SAMPLES = 72
 
 
@@ -26,7 +26,7 @@ def questions() -> list[Line]:
 
 
 def quality_samples() -> list[Line]:
-    """Questions to be answered by one sentence, about facts that no chat row of the demo mentions."""
+    """Questions to be answered by one sentence, asked in words that no chat row of the demo uses."""
     return [
         {"id": f"{fact.id}-sentence", "prompt": fact.questions[0], "references": [fact.sentence]}
         for fact in facts()
@@ -45,9 +45,10 @@ def stopping_samples() -> list[Line]:
 
 
 def training_rows() -> list[Line]:
-    """A seeded sample of the rows that the demo was tuned on."""
-    rows = [list(messages) for messages in chat_rows()]
-    return [{"messages": messages} for messages in random.Random(0).sample(rows, _INSPECTED_ROWS)]
+    """Rows that the demo was tuned on: all that are written by hand, and a few of the others."""
+    written = written_chats()
+    others = random.Random(0).sample(chat_rows()[len(written) :], _OTHER_ROWS)
+    return [{"messages": list(messages)} for messages in written + others]
 
 
 FILES = {

@@ -10,12 +10,10 @@ import numpy as np
 
 from harness.errors import DataError, InvalidRunError, UsageError
 from harness.records import Aggregate, Measurement, SampleScore, SampleSet
+from harness.statistics import corpus_stderr, group_codes, mean_stderr, value_of
 
 LOWER_IS_BETTER = frozenset({"bits_per_byte", "perplexity"})
 """Every other metric of this package is better where it is higher."""
-
-RESAMPLES = 200
-"""Bootstrap replicates: a standard error from 200 is itself known to about 5 % (Efron and Tibshirani 1993, 6.4)."""
 
 
 def measure(
@@ -31,7 +29,8 @@ def measure(
     """The measurement ``<sample set>/<metric>`` from one score (or one row of segment statistics) per sample.
 
     Without ``aggregate`` the value is the mean of the scores and the standard error that of a mean (n - 1 in the
-    denominator, as in lm-eval); with it the standard error comes from a seeded bootstrap over the samples. The
+    denominator, as in lm-eval, and robust to clusters where there are any); with it the standard error comes from a
+    seeded bootstrap over the samples. The
     order of the samples changes nothing. A score that is not a number makes the measurement a broken run.
     """
     by_id = {
@@ -43,10 +42,10 @@ def measure(
     if broken:
         problems += (f"{len(broken)} of {len(by_id)} scores are not finite numbers (first: {broken[0]})",)
         value = stderr = math.nan
-    elif aggregate is None:
-        value, stderr = _mean_with_error(table[:, 0])
     else:
-        value, stderr = aggregate(table), _bootstrap_error(table, aggregate)
+        codes = group_codes([by_id[sample_id].cluster for sample_id in sorted(by_id)])
+        value = value_of(table, aggregate)
+        stderr = mean_stderr(table[:, 0], codes) if aggregate is None else corpus_stderr(aggregate, table, codes)
     return Measurement(
         name=f"{samples.name}/{metric}",
         metric=metric,
@@ -89,18 +88,3 @@ def require_one_each(metric: str, asked: int, answered: int) -> None:
             "an engine owes one for each, in their order."
         )
 
-
-def _mean_with_error(values: np.ndarray) -> tuple[float, float]:
-    """A single sample has a mean but no known spread: its error is nan, which is neither small nor large."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def _bootstrap_error(table: np.ndarray, aggregate: Aggregate) -> float:
-    """Standard deviation of the value over resampled rows; the seed is fixed so that a run repeats to the digit."""
-    if len(table) < 2:
-        return math.nan
-    generator = np.random.default_rng(0)
-    draws = generator.integers(len(table), size=(RESAMPLES, len(table)))
-    return float(np.std([aggregate(table[rows]) for rows in draws], ddof=1))

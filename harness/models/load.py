@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.chat.template import prepare, template_digest
@@ -96,7 +97,7 @@ def _module(folder: Path, name: str, device: torch.device, options: LoadOptions)
             trust_remote_code=options.trust.remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{name}: transformers cannot load the weights ({_first_line(error)}); save it again."
         ) from None
@@ -119,7 +120,7 @@ def _with_adapter(module: Any, folder: Path, name: str) -> Any:
         adapted = get_peft_model(module, config)
         weights = load_peft_weights(str(folder), device=str(module.device))
         result = set_peft_model_state_dict(adapted, weights)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{name}: the adapter does not fit its base model ({_first_line(error)}); "
             "name the model that it was trained on with --base-model."

@@ -50,18 +50,7 @@ __all__ = [
     "vocab_rows",
 ]
 
-MARKERS = {
-    "template": "chat template and tokenizer: what is rendered, encoded, saved",
-    "mask": "which tokens of a training row the loss sees",
-    "stopping": "does the model end its answers",
-    "quality": "answers against references",
-    "forgetting": "general ability of the tuned model against its base",
-    "training": "the training loop",
-    "handover": "the merged, exported or served model",
-    "data": "the training data",
-    "preflight": "all that can be said before training",
-    "slow": "takes minutes",
-}
+MARKERS = gathering.SUITES | {"preflight": "all that can be said before training", "slow": "takes minutes"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,7 +101,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
         gathering.plain_error(report, call.excinfo.value)
-    if call.when == "call" or report.failed:
+    if gathering.is_case(item) and (call.when == "call" or report.failed):
         gathering.attach(item, report)
     return report
 

@@ -125,7 +125,7 @@ def _store(options: Options, records: Records, *, interrupted: bool) -> None:
         environment=_environment(options, records),
         measurements=records.measurements,
     )
-    if new.path.is_dir():
+    if baselines.exists(options.baseline_dir, options.update):
         new = baselines.merge(
             baselines.load(options.baseline_dir, options.update), new, only_new=options.update_only_new
         )

@@ -12,6 +12,18 @@ from harness.plugin.state import CASE, PROCESS, SESSION, Records
 PACKED = "sft_records"
 USAGE = "sft_usage_error"
 
+SUITES = {
+    "template": "chat template and tokenizer: what is rendered, encoded, saved",
+    "mask": "which tokens of a training row the loss sees",
+    "stopping": "does the model end its answers",
+    "quality": "answers against references",
+    "forgetting": "general ability of the tuned model against its base",
+    "training": "the training loop",
+    "handover": "the merged, exported or served model",
+    "data": "the training data",
+}
+"""The markers, one a suite: what carries one of them is a case of ours, and the report speaks of it."""
+
 
 def plain_error(report: pytest.TestReport, error: HarnessError) -> None:
     """Show an error of ours as its sentence, and a broken run as pytest's *error*, not as a failure of the model."""
@@ -21,6 +33,11 @@ def plain_error(report: pytest.TestReport, error: HarnessError) -> None:
         report.when = "setup"
     if isinstance(error, UsageError):
         setattr(report, USAGE, str(error))
+
+
+def is_case(item: pytest.Item) -> bool:
+    """Tell whether an item is a case of a suite, and not some other test that runs beside it."""
+    return "gate" in getattr(item, "fixturenames", ()) or any(item.get_closest_marker(suite) for suite in SUITES)
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -33,8 +50,10 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
 
 def collect(config: pytest.Config, report: pytest.TestReport) -> None:
     """Add what a report brings to the session's records."""
+    if PACKED not in report.__dict__:
+        return
     records = config.stash[SESSION]
-    said = Records.unpack(json.loads(report.__dict__[PACKED])) if PACKED in report.__dict__ else Records()
+    said = Records.unpack(json.loads(report.__dict__[PACKED]))
     records.add(said)
     records.usage_error = records.usage_error or report.__dict__.get(USAGE, "")
     if report.failed and not said.measurements:

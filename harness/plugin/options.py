@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.baselines import Baseline
-from harness.baselines import load as load_baseline
+from harness import baselines
 from harness.errors import UsageError
 from harness.gate import MARGINS, margin_for
 from harness.records import Outcome, SampleSet
 from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, read_json
 from harness.report import check_suffix
 from harness.samples import read_samples
+from harness.training.recipe import base_reference
 
 DEFAULT_MODEL = "demo:tuned"
 DEFAULT_FAIL_ON = "regressed,not-comparable,missing"
@@ -39,7 +39,7 @@ class Options:
     trainer: str | None
     train_data: Path | None
     samples: tuple[SampleSet, ...]
-    compare: tuple[Baseline, ...]
+    compare: tuple[baselines.Baseline, ...]
     baseline_dir: Path
     update: str | None
     update_only_new: bool
@@ -103,7 +103,7 @@ def read_options(config: pytest.Config) -> Options:
     update = _update_name(get("baseline"), get("baseline_update") or get("baseline_update_new"))
     only_new = get("baseline_update_new")
     # A baseline that is about to be overwritten is no judge; one that only grows still is, once it exists.
-    judges = [name for name in get("baseline") if name != update or (only_new and (baseline_dir / name).is_dir())]
+    judges = [name for name in get("baseline") if name != update or (only_new and baselines.exists(baseline_dir, name))]
     for path in get("report"):
         check_suffix(path)
     margins = dict(get("margin"))
@@ -117,7 +117,7 @@ def read_options(config: pytest.Config) -> Options:
         trainer=get("trainer"),
         train_data=_existing(get("train_data"), "--train-data"),
         samples=_samples(get("samples")),
-        compare=tuple(load_baseline(baseline_dir, name) for name in judges),
+        compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
         update=update,
         update_only_new=only_new,
@@ -150,8 +150,6 @@ def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, t
     if text is not None:
         return parse_reference(text, trust)
     if recipe is not None:
-        from harness.training.recipe import base_reference
-
         return parse_reference(base_reference(recipe), trust)
     if model is None or model.kind is Kind.DEMO:
         return parse_reference("demo:base", trust)

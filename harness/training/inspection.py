@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2.exceptions import TemplateError
-
 from harness.chat.conversation import Conversation, PlainText, read_row
+from harness.chat.frame import REFUSALS
 from harness.chat.probe import ChatProbe, probe
-from harness.chat.spans import RowSpans, row_spans, spans_of_ids
-from harness.chat.template import prepare
-from harness.errors import DataError
+from harness.chat.spans import RowSpans, plain_row, row_spans, spans_of_ids
+from harness.chat.template import encode, prepare
+from harness.errors import DataError, UsageError
 from harness.training.batches import IGNORED, Batch, Segment, collated, segments
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ class Match:
 class Inspection:
     """Everything the mask checks look at. ``rows`` is how many source rows there are, ``prepared`` how many are left.
 
-    ``prepared`` counts documents; None where the training set does not say how many it holds.
+    ``prepared`` counts documents; None where the training set does not say how many it holds. ``plain`` tells that the
+    rows are text without turns.
     """
 
     batches: tuple[Batch, ...]
@@ -62,6 +62,7 @@ def inspect_batches(trainer: Trainer, rows: Sequence[Mapping[str, Any]] | None =
 
     Raises:
         DataError: a source row is in no known form, or the template refuses it.
+        UsageError: the trainer has no tokenizer.
         ModelError: the tokenizer gives no offsets.
 
     """
@@ -71,21 +72,31 @@ def inspect_batches(trainer: Trainer, rows: Sequence[Mapping[str, Any]] | None =
     found = [segment for batch in batches for segment in segments(batch)]
     sources = None if rows is None else [read_row(row, number) for number, row in enumerate(rows)]
     max_length = getattr(trainer.args, "max_length", None)
+    matches = _matches(found, sources, tokenizer, habits, max_length)
     return Inspection(
         batches=tuple(batches),
-        matches=tuple(_matches(found, sources, tokenizer, habits, max_length)),
+        matches=tuple(matches),
         policy=supervision_policy(trainer, sources, found),
         habits=habits,
         tokenizer=tokenizer,
         max_length=max_length,
         rows=None if rows is None else len(rows),
         prepared=_documents_left(trainer.train_dataset),
-        plain=sources is not None and all(isinstance(source, PlainText) for source in sources),
+        plain=_is_plain(sources, matches),
     )
 
 
 def row_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:
-    """The trainer's tokenizer, with the template that its rows are rendered with (trl may put a training one there)."""
+    """The trainer's tokenizer, with the template that its rows are rendered with (trl may put a training one there).
+
+    Raises:
+        UsageError: the trainer has none.
+
+    """
+    if trainer.processing_class is None:
+        raise UsageError(
+            "the trainer has no tokenizer, so its rows cannot be read: pass processing_class=tokenizer to the Trainer"
+        )
     tokenizer = copy.copy(getattr(trainer.processing_class, "tokenizer", trainer.processing_class))
     tokenizer.chat_template = getattr(trainer, "chat_template", None) or tokenizer.chat_template
     prepare(tokenizer)
@@ -109,6 +120,13 @@ def supervision_policy(
     return "undeclared"
 
 
+def _is_plain(sources: Sequence[Conversation | PlainText] | None, matches: Sequence[Match]) -> bool:
+    """Whether the rows are text without turns: as they were read or, where only ids are known, as far as they show."""
+    if sources is None:
+        return not any(match.spans.turns for match in matches)
+    return all(isinstance(source, PlainText) for source in sources)
+
+
 def _documents_left(dataset: Any) -> int | None:
     if not hasattr(dataset, "__len__"):
         return None
@@ -126,36 +144,41 @@ def _matches(
 ) -> list[Match]:
     if sources is None:
         return [Match(segment, "unknown", None, spans_of_ids(tokenizer, segment.ids, habits)) for segment in found]
-    expected = [_spans(tokenizer, source, habits, number) for number, source in enumerate(sources)]
-    whole = {spans.ids: number for number, spans in reversed(list(enumerate(expected)))}
+    expected = [_expected_ids(tokenizer, source, number) for number, source in enumerate(sources)]
+    whole = {ids: number for number, ids in reversed(list(enumerate(expected)))}
     limit = max_length or max(len(segment.ids) for segment in found)
-    return [_match(segment, expected, whole, limit) for segment in found]
+    matches = []
+    for segment in found:
+        likeness, number = _likeness(segment.ids, expected, whole, limit)
+        matches.append(Match(segment, likeness, number, row_spans(tokenizer, sources[number], habits)))
+    return matches
 
 
-def _spans(
-    tokenizer: PreTrainedTokenizerBase, source: Conversation | PlainText, habits: ChatProbe, number: int
-) -> RowSpans:
+def _expected_ids(tokenizer: PreTrainedTokenizerBase, source: Conversation | PlainText, number: int) -> tuple[int, ...]:
+    if isinstance(source, PlainText):
+        return plain_row(tokenizer, source).ids
     try:
-        return row_spans(tokenizer, source, habits)
-    except TemplateError as error:
+        return tuple(encode(tokenizer, source.messages, **source.options))
+    except REFUSALS as error:
         raise DataError(
             f"training row {number} is refused by the chat template ({error}): change its roles or their order, "
             "or use a template that takes them"
         ) from error
 
 
-def _match(segment: Segment, expected: Sequence[RowSpans], whole: Mapping[Any, int], limit: int) -> Match:
-    ids = segment.ids
+def _likeness(
+    ids: tuple[int, ...], expected: Sequence[tuple[int, ...]], whole: Mapping[tuple[int, ...], int], limit: int
+) -> tuple[Likeness, int]:
+    """How a document relates to the source row that it is most like, and the number of that row."""
     if ids in whole:
-        return Match(segment, "whole", whole[ids], expected[whole[ids]])
-    for number, spans in enumerate(expected):
-        if len(ids) >= limit and spans.ids[: len(ids)] == ids:
-            return Match(segment, "cut", number, spans)
-    for number, spans in enumerate(expected):
-        if len(ids) < len(spans.ids) and spans.ids[: len(ids)] != ids and _contains(spans.ids, ids):
-            return Match(segment, "fragment", number, spans)
-    nearest = max(range(len(expected)), key=lambda number: _alike(ids, expected[number].ids))
-    return Match(segment, "altered", nearest, expected[nearest])
+        return "whole", whole[ids]
+    for number, row in enumerate(expected):
+        if len(ids) >= limit and row[: len(ids)] == ids:
+            return "cut", number
+    for number, row in enumerate(expected):
+        if len(ids) < len(row) and row[: len(ids)] != ids and _contains(row, ids):
+            return "fragment", number
+    return "altered", max(range(len(expected)), key=lambda number: _alike(ids, expected[number]))
 
 
 def _contains(ids: Sequence[int], part: Sequence[int]) -> bool:
@@ -170,3 +193,15 @@ def _alike(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
     start = next((i for i in range(shorter) if left[i] != right[i]), shorter)
     end = next((i for i in range(shorter - start) if left[-1 - i] != right[-1 - i]), shorter - start)
     return start + end, -abs(len(left) - len(right))
+
+
+def ending_ids(seen: Inspection) -> frozenset[int]:
+    """The tokens that may end what is learned: the eos token, and what the template closes turns with."""
+    eos = seen.tokenizer.eos_token_id
+    return frozenset({eos} if eos is not None else ()) | (frozenset() if seen.plain else seen.habits.closing_ids)
+
+
+def place(match: Match, token: int) -> str:
+    """A token of a document for a reader: the row it comes from, as the user counts rows, and its position."""
+    row = f"prepared row {match.segment.row}" if match.source is None else f"training row {match.source}"
+    return f"{row}, token {token} of {len(match.segment.ids)}"

@@ -36,6 +36,7 @@ REFUSED = {
     "load_in_8bit": "quantised training is not supported yet; use full tuning or LoRA",
     "deepspeed": "training on several processes is not supported yet; remove it",
     "fsdp": "training on several processes is not supported yet; remove it",
+    "num_processes": "training on several processes is not supported yet; remove it",
     "accelerate_config": "training on several processes is not supported yet; remove it",
 }
 """Keys that trl knows and this package does not follow, each with what to do instead."""
@@ -51,8 +52,7 @@ class Recipe:
     @property
     def model(self) -> str:
         """The base model's reference; a ``model_revision`` joins it after an ``@``."""
-        name, revision = str(self.values["model_name_or_path"]), self.values.get("model_revision", "main")
-        return name if revision == "main" else f"{name}@{revision}"
+        return _model(self.values)
 
 
 def check_recipe_file(path: Path) -> dict[str, Any]:
@@ -65,6 +65,11 @@ def check_recipe_file(path: Path) -> dict[str, Any]:
         if not isinstance(values.get(key), str) or not values[key].strip():
             raise RecipeError(f"{path}: {key} is missing or not a text; a recipe names its base model and its data.")
     return values
+
+
+def base_reference(path: Path) -> str:
+    """Return the reference of the base model that a recipe file names, without importing trl."""
+    return _model(check_recipe_file(path))
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -121,6 +126,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _model(values: Mapping[str, Any]) -> str:
+    name, revision = str(values["model_name_or_path"]), values.get("model_revision", "main")
+    return name if revision == "main" else f"{name}@{revision}"
+
+
 def _yaml_mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -146,12 +156,12 @@ class _UniqueKeysLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key_node.value!r} stands there twice", problem_mark=key_node.start_mark
+                    problem=f"the key {key.value!r} stands there twice", problem_mark=key.start_mark
                 )
-            seen.add(key_node.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 

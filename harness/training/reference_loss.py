@@ -81,8 +81,8 @@ def _reference(model: torch.nn.Module, batch: Batch, num_items_in_batch: int | N
             continue
         logits = model(input_ids=torch.tensor([segment.ids], device=device), use_cache=False).logits[0, :-1]
         # double precision on float32 logits: the reference adds no rounding of its own
-        log_p = torch.log_softmax(logits.double().cpu(), dim=-1)
-        total -= float(log_p[learned].gather(1, labels[learned].unsqueeze(1)).sum())
+        log_p = torch.log_softmax(logits.cpu()[learned].double(), dim=-1)
+        total -= float(log_p.gather(1, labels[learned].unsqueeze(1)).sum())
         targets += int(learned.sum())
     return total / max(1, targets if num_items_in_batch is None else num_items_in_batch)
 

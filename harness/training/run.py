@@ -24,8 +24,9 @@ from transformers.trainer_callback import PrinterCallback
 from harness.errors import InvalidRunError
 from harness.once import built_once
 from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
+from harness.training.data import found_beside, without_bars
 from harness.training.recipe import Recipe, old_names_between_libraries
-from harness.training.trainer import Parts, Resolve, found_beside, gather, trainer_of, without_bars
+from harness.training.trainer import Parts, Resolve, gather, trainer_of
 
 if TYPE_CHECKING:
     from trl import SFTTrainer

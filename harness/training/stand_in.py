@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
-from jinja2.exceptions import TemplateError
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
-from harness.chat.conversation import Conversation, read_row
-from harness.chat.template import has_generation_markers, prepare
+from harness.chat.conversation import Conversation, PlainText, read_row
+from harness.chat.frame import REFUSALS
+from harness.chat.spans import generation_marks
+from harness.chat.template import has_generation_markers, prepare, render
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ def stand_in_trainer(
         raise DataError("there are no training rows to check: give at least one")
     tokenizer = copy.deepcopy(tokenizer)
     prepare(tokenizer)
-    marked = has_generation_markers(tokenizer)
-    shaped = [_shape(row, number, keep_messages=marked) for number, row in enumerate(rows)]
-    every_turn = marked and all("messages" in row for row in shaped)
+    read = [read_row(row, number) for number, row in enumerate(rows)]
+    for number, row in enumerate(read):
+        _check(tokenizer, row, number)
+    marked = has_generation_markers(tokenizer) and all(
+        isinstance(row, Conversation) and any(generation_marks(tokenizer, row)) for row in read
+    )
     options = {
         "output_dir": str(Path(tempfile.gettempdir()) / "pytest-sft-stand-in"),  # nothing is ever saved there
-        "assistant_only_loss": every_turn,
+        "assistant_only_loss": marked,
         "per_device_train_batch_size": 4,
         "max_length": None,
         "bf16": False,  # trl's default is autocast, also on a CPU
@@ -56,37 +60,47 @@ def stand_in_trainer(
         "save_strategy": "no",
         "seed": SEED,
     }
-    try:
-        with _quiet():
-            return SFTTrainer(
-                model=_tiny_model(tokenizer),
-                args=SFTConfig(**(options | sft_options)),
-                train_dataset=datasets.Dataset.from_list(shaped),
-                processing_class=tokenizer,
-            )
-    except TemplateError as error:
+    with _quiet():
+        return SFTTrainer(
+            model=_tiny_model(tokenizer),
+            args=SFTConfig(**(options | sft_options)),
+            train_dataset=datasets.Dataset.from_list([_shaped(row, keep_messages=marked) for row in read]),
+            processing_class=tokenizer,
+        )
+
+
+def _check(tokenizer: PreTrainedTokenizerBase, row: Conversation | PlainText, number: int) -> None:
+    """A conversation has an answer at its end, and the template takes it."""
+    if isinstance(row, PlainText):
+        return
+    roles = [str(message["role"]) for message in row.messages]
+    if roles[-1] != "assistant":
         raise DataError(
-            f"the chat template refuses a training row ({error}): change the roles, their order or the form of the "
-            "contents, or use a template that takes them"
+            f"training row {number} does not end with an assistant turn (roles: {', '.join(roles)}), so nothing of its "
+            "end could be learned: name the roles system, user, assistant and tool, and let the answer come last"
+        )
+    try:
+        render(tokenizer, row.messages, **row.options)
+    except REFUSALS as error:
+        raise DataError(
+            f"the chat template refuses training row {number} ({error}): change its roles, their order or the form of "
+            "the contents, or use a template that takes them"
         ) from error
 
 
-def _shape(row: Mapping[str, Any], number: int, keep_messages: bool) -> dict[str, Any]:
-    """A row as trl reads it: messages, or their last assistant turn as the completion of those before."""
-    read = read_row(row, number)
-    if not isinstance(read, Conversation) or read.completion_from is not None:
-        return dict(row)
-    roles = [str(message["role"]) for message in read.messages]
-    if "assistant" not in roles or (not keep_messages and roles[-1] != "assistant"):
-        raise DataError(
-            f"training row {number} does not end with an assistant turn (roles: {', '.join(roles)}), so nothing of it "
-            "could be learned: name the roles system, user, assistant and tool, and let the answer come last"
-        )
-    beside = {key: value for key, value in row.items() if key in ("tools", "chat_template_kwargs")}
-    messages = [dict(message) for message in read.messages]
-    if keep_messages:
+def _shaped(row: Conversation | PlainText, keep_messages: bool) -> dict[str, Any]:
+    """A row as trl reads it: messages, or their last turn as the completion of those before."""
+    if isinstance(row, PlainText):
+        return {"prompt": row.prompt, "completion": row.completion} if row.has_prompt else {"text": row.completion}
+    options = dict(row.options)
+    beside = {"tools": options.pop("tools")} if "tools" in options else {}
+    if options:
+        beside["chat_template_kwargs"] = options
+    messages = [dict(message) for message in row.messages]
+    if keep_messages and row.completion_from is None:
         return {"messages": messages, **beside}
-    return {"prompt": messages[:-1], "completion": messages[-1:], **beside}
+    split = len(messages) - 1 if row.completion_from is None else row.completion_from
+    return {"prompt": messages[:split], "completion": messages[split:], **beside}
 
 
 def _tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:

@@ -6,12 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from harness.errors import InvalidRunError, UsageError
-from harness.evidence import Evidence, above_chance, stderr, weigh
-from harness.margins import MARGINS, margin_for
-from harness.pairing import Pairs, join, listed, tabulate, value_fault, why_not_comparable
+from harness.gate.evidence import Evidence, above_chance, stderr, weigh
+from harness.gate.pairing import Pairs, join, listed, tabulate, value_fault, why_not_comparable
 from harness.records import Measurement, Outcome, Reference, Verdict
-
-__all__ = ["MARGINS", "explain", "judge", "margin_for", "missing"]
 
 
 def judge(measurement: Measurement, reference: Reference, *, margin: float, alpha: float, comparisons: int) -> Verdict:

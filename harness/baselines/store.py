@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BaselineError, UsageError
-from harness.fields import Record, damaged, parsed
+from harness.baselines.fields import Record, damaged, parsed
 from harness.records import Measurement, SampleScore
 
 FORMAT = 1
@@ -73,6 +73,11 @@ def load(directory: Path, name: str) -> Baseline:
         raise damaged(str(folder / SAMPLES), f"it has samples of {each!r}, which {SUMMARY} lacks")
     measurements = {each: _measurement(each, stored.record(each), scores.get(each, {})) for each in stored.values}
     return Baseline(name, Path(directory) / name, config.values, environment.values, measurements)
+
+
+def exists(directory: Path, name: str) -> bool:
+    """Whether a baseline of this name is stored, sound or damaged; also where a killed ``save`` had set it aside."""
+    return any(folder.is_dir() for folder in _folders(directory, name))
 
 
 def save(directory: Path, baseline: Baseline) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.pairing import Pairs
+from harness.gate.pairing import Pairs
 from harness.records import Aggregate
 from harness.statistics import (
     Floats,

@@ -1,0 +1,131 @@
+"""What the collator makes of prepared rows: labels, padding and packed documents."""
+
+from __future__ import annotations
+
+from harness.chat.control import name_token
+from harness.records import Finding
+from harness.training.batches import IGNORED, Batch, Segment, is_packed, segments
+from harness.training.inspection import Inspection, place
+
+
+def labels_are_the_ids(seen: Inspection) -> list[Finding]:
+    """A label is the id at its own position, or ignored: the model does the shift."""
+    findings = []
+    for match in seen.matches:
+        pairs = enumerate(zip(match.segment.ids, match.segment.labels, strict=True))
+        wrong = [(i, label) for i, (token_id, label) in pairs if label not in (token_id, IGNORED)]
+        if wrong:
+            at, label = wrong[0]
+            shifted = at + 1 < len(match.segment.ids) and match.segment.ids[at + 1] == label
+            findings.append(
+                Finding(
+                    "labels are shifted before the model shifts them again" if shifted else "a label is not its id",
+                    place(match, at),
+                    f"{name_token(seen.tokenizer, match.segment.ids[at])} or -100",
+                    f"{label}, and {len(wrong)} such labels in the row",
+                    "give the model labels that are a copy of input_ids with -100 where nothing is learned",
+                )
+            )
+    return findings
+
+
+def padding_is_ignored(seen: Inspection) -> list[Finding]:
+    """Padding has no label and no attention, and no real token is taken for padding."""
+    return [finding for batch in seen.batches for finding in _padding_of(batch)]
+
+
+def _padding_of(batch: Batch) -> list[Finding]:
+    if "attention_mask" not in batch.inputs or batch.inputs["attention_mask"].dim() != 2:
+        return []
+    findings = []
+    masks, labels = batch.inputs["attention_mask"].tolist(), batch.inputs["labels"].tolist()
+    for b, (mask, row_labels) in enumerate(zip(masks, labels, strict=True)):
+        where = f"prepared row {batch.first_row + b}"
+        learned = [
+            i for i, (kept, label) in enumerate(zip(mask, row_labels, strict=True)) if not kept and label != IGNORED
+        ]
+        if learned:
+            findings.append(
+                Finding(
+                    "padding is supervised",
+                    f"{where}, token {learned[0]}",
+                    "labels of -100 on padding",
+                    f"{len(learned)} labels on padding",
+                    "pad labels with -100, as trl's DataCollatorForLanguageModeling does",
+                )
+            )
+        length = _feature_length(batch, b)
+        if length is not None and sum(mask) != length:
+            findings.append(
+                Finding(
+                    "the attention mask does not cover the row",
+                    where,
+                    f"{length} tokens, as many as the prepared row has",
+                    f"{sum(mask)}",
+                    "build attention_mask from the rows' lengths, not by comparing ids with pad_token_id",
+                )
+            )
+    return findings
+
+
+def _feature_length(batch: Batch, row: int) -> int | None:
+    if len(batch.features) != len(batch.inputs["input_ids"]) or "input_ids" not in batch.features[row]:
+        return None
+    return len(batch.features[row]["input_ids"])
+
+
+def collator_keeps_labels(seen: Inspection) -> list[Finding]:
+    """The collator passes on the labels of the prepared rows (the first of a document does not count)."""
+    findings = []
+    for batch in seen.batches:
+        if not all("labels" in feature for feature in batch.features):
+            continue
+        prepared = [label for feature in batch.features for label in feature["labels"]]
+        given = [(segment, i) for segment in segments(batch) for i in range(len(segment.labels))]
+        if len(prepared) != len(given):
+            continue
+        wrong = [
+            (segment, i, label)
+            for label, (segment, i) in zip(prepared, given, strict=True)
+            if i > 0 and segment.labels[i] != label
+        ]
+        if wrong:
+            segment, i, label = wrong[0]
+            findings.append(
+                Finding(
+                    "the collator changes the labels of the prepared rows",
+                    f"prepared row {segment.row}, token {segment.start + i}",
+                    str(label),
+                    f"{segment.labels[i]}, and {len(wrong)} such labels in the batch",
+                    "use a collator that pads labels and leaves them otherwise: trl's, or DataCollatorForSeq2Seq",
+                )
+            )
+    return findings
+
+
+def packed_documents_are_apart(seen: Inspection) -> list[Finding]:
+    """In packed rows position ids restart, no 2-D mask joins the documents, and no label crosses a boundary."""
+    findings = []
+    for batch in seen.batches:
+        found = segments(batch)
+        packed = is_packed(batch)
+        if packed and "attention_mask" in batch.inputs and batch.inputs["attention_mask"].dim() == 2:
+            findings.append(_joined(found[1], "a 2-D attention mask", "leave attention_mask out of packed batches"))
+        for segment in found if packed else ():
+            if segment.positions is None:
+                findings.append(_joined(segment, "no position_ids", "collate packed rows with padding_free=True"))
+            elif list(segment.positions) != list(range(len(segment.ids))):
+                findings.append(_joined(segment, f"position_ids {segment.positions[:6]}", "restart position_ids at 0"))
+            if segment.start > 0 and segment.labels[0] != IGNORED:
+                findings.append(_joined(segment, "a label on the document's first token", "set that label to -100"))
+    return findings
+
+
+def _joined(segment: Segment, found: str, remedy: str) -> Finding:
+    return Finding(
+        "documents packed into one row are not kept apart",
+        f"prepared row {segment.row}, the document that starts at token {segment.start}",
+        "position ids from 0 on, no 2-D attention mask, no label on the first token",
+        found,
+        remedy,
+    )
