@@ -1,6 +1,5 @@
 """The pytest for fine-tuned language models. These are the names that suites and users' own cases are written with."""
 
-from harness.chat.round_trip import terminator_stops_generation
 from harness.metrics import (
     METRICS,
     acc,
@@ -21,7 +20,6 @@ from harness.metrics import (
     same_answers,
     stop_rate,
 )
-from harness.models.generation_config import nothing_holds_the_terminator_back
 from harness.records import Finding, Measurement, Sample, SampleSet
 
 __all__ = [
@@ -39,7 +37,6 @@ __all__ = [
     "greedy_answers",
     "hardly_stops",
     "leaked_control_text",
-    "nothing_holds_the_terminator_back",
     "perplexity",
     "repetition_loops",
     "rouge1",
@@ -48,5 +45,4 @@ __all__ = [
     "rougeLsum",
     "same_answers",
     "stop_rate",
-    "terminator_stops_generation",
 ]

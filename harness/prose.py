@@ -5,12 +5,43 @@ from __future__ import annotations
 from harness.records import Sample, SampleSet
 from harness.samples import sample_digest
 
-TOPICS = (
-    "assert bitwise bltin-code-objects bltin-ellipsis-object bltin-null-object bltin-type-objects booleans break "
-    "callable-types calls comparisons context-managers continue del dynamic-features else exceptions for global "
-    "id-classes if import in integers lambda operator-summary pass return slicings typesfunctions typesmodules unary "
-    "while with yield"
-).split()
+TOPICS = [
+    "assert",
+    "bitwise",
+    "bltin-code-objects",
+    "bltin-ellipsis-object",
+    "bltin-null-object",
+    "bltin-type-objects",
+    "booleans",
+    "break",
+    "callable-types",
+    "calls",
+    "comparisons",
+    "context-managers",
+    "continue",
+    "del",
+    "dynamic-features",
+    "else",
+    "exceptions",
+    "for",
+    "global",
+    "id-classes",
+    "if",
+    "import",
+    "in",
+    "integers",
+    "lambda",
+    "operator-summary",
+    "pass",
+    "return",
+    "slicings",
+    "typesfunctions",
+    "typesmodules",
+    "unary",
+    "while",
+    "with",
+    "yield",
+]
 """Of ``pydoc_data.topics``, those whose text is the same in Python 3.11, 3.12 and 3.13.
 
 A baseline holds across these versions; where another version words a topic differently, its digest says so.

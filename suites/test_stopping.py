@@ -2,15 +2,9 @@
 
 import pytest
 
-from harness import (
-    greedy_answers,
-    hardly_stops,
-    leaked_control_text,
-    nothing_holds_the_terminator_back,
-    repetition_loops,
-    stop_rate,
-    terminator_stops_generation,
-)
+from harness import greedy_answers, hardly_stops, leaked_control_text, repetition_loops, stop_rate
+from harness.chat import round_trip
+from harness.models import generation_config
 
 pytestmark = pytest.mark.stopping
 
@@ -22,12 +16,12 @@ def prompts(samples):
 
 @pytest.mark.preflight
 def test_generation_stops_where_the_template_ends_a_turn(tokenizer, chat_probe, stop_ids, no_findings):
-    no_findings(terminator_stops_generation(tokenizer, chat_probe, stop_ids))
+    no_findings(round_trip.terminator_stops_generation(tokenizer, chat_probe, stop_ids))
 
 
 @pytest.mark.preflight
 def test_nothing_keeps_the_model_from_ending(model, chat_probe, no_findings):
-    no_findings(nothing_holds_the_terminator_back(model.module.generation_config, chat_probe))
+    no_findings(generation_config.nothing_holds_the_terminator_back(model.module.generation_config, chat_probe))
 
 
 def test_answers_end_as_often_as_before(model, base_model, prompts, gate):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.chat import atoms, opening, reload, round_trip
+from harness.chat import atoms, drift, opening, reload, round_trip
 
 pytestmark = [pytest.mark.template, pytest.mark.preflight]
 
@@ -23,8 +23,8 @@ def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, cha
     no_findings(opening.generation_prompt_opens_the_turn(tokenizer, chat_probe))
 
 
-def test_generation_stops_at_the_terminator_that_the_template_writes(tokenizer, chat_probe, stop_ids, no_findings):
-    no_findings(round_trip.terminator_stops_generation(tokenizer, chat_probe, stop_ids))
+def test_the_template_is_the_recorded_one(chat_probe, recorded_templates, no_findings):
+    no_findings(drift.template_is_the_recorded_one(chat_probe, recorded_templates))
 
 
 def test_every_id_has_an_embedding(tokenizer, chat_probe, vocab_rows, no_findings):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import trl
-from chat_pieces import CHATML, WITH_BOS, tokenizer_with
 
+from chat_pieces import CHATML, WITH_BOS, tokenizer_with
 from harness.chat.control import MARKER
 from harness.chat.probe import probe
 from harness.errors import ModelError

@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from chat_pieces import CHATML, MARKED, WITH_BOS, tokenizer_with
 from tokenizers import decoders, pre_tokenizers
 from transformers import AutoTokenizer
 
+from chat_pieces import CHATML, MARKED, WITH_BOS, tokenizer_with
 from harness.chat import atoms, opening, reload, round_trip
 from harness.chat.probe import probe
 

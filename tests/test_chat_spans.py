@@ -1,6 +1,6 @@
 import pytest
-from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 
+from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 from harness.chat.conversation import Conversation, PlainText, read_row
 from harness.chat.probe import probe
 from harness.chat.spans import row_spans, spans_of_ids

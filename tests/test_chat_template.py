@@ -1,6 +1,6 @@
 import pytest
-from chat_pieces import CHATML, ROWS, tokenizer_with
 
+from chat_pieces import CHATML, ROWS, tokenizer_with
 from harness.chat.probe import probe
 from harness.chat.template import encode, has_generation_markers, prepare, render, template_digest
 from harness.errors import ModelError

@@ -14,7 +14,6 @@ from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
 from harness.references import parse_reference
-
 from tiny_checkpoint import write_tiny_checkpoint
 
 TEXTS = ["The sea is wide.", "a", "One two three four five six seven, and so on to ten.", "的确", "x y z"]

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from chat_pieces import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
 from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling
 
+from chat_pieces import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
 from harness.errors import DataError
 from harness.training import collation, mask, sources
 from harness.training.batches import collated, preview, segments

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 
+from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 from harness.errors import DataError, UsageError
 from harness.training.batches import collated
 from harness.training.reference_loss import loss_equals_reference, loss_gap

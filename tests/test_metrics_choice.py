@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 import pytest
-from fake_model import FakeModel, sample, sample_set
 
+from fake_model import FakeModel, sample, sample_set
 from harness.errors import DataError, InvalidRunError, UsageError
 from harness.metrics import METRICS, acc, acc_norm, bits_per_byte, perplexity
 from harness.records import SampleSet

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import sacrebleu
-from fake_model import answered
 
+from fake_model import answered
 from harness.errors import DataError
 from harness.metrics import METRICS
 from harness.metrics.modules import Bleu, Chrf, ExactMatch, Rouge

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fake_model import FakeModel, completion, sample, sample_set
 
+from fake_model import FakeModel, completion, sample, sample_set
 from harness.metrics import leaked_control_text, repetition_loops, stop_rate
 from harness.models.base import Completion
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 import sacrebleu
-from fake_model import FakeModel, answered, completion, sample, sample_set
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenize import tokenize
 
+from fake_model import FakeModel, answered, completion, sample, sample_set
 from harness.errors import DataError
 from harness.metrics import METRICS, bleu, chrf, exact_match, rouge1, rougeLsum, stop_rate
 from harness.metrics.answers import answer_limit

@@ -8,13 +8,13 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from tiny_checkpoint import CHATML, write_tiny_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from harness.errors import DataError, InvalidRunError, NetworkError, RecipeError
 from harness.training.recipe import load_recipe, old_names_between_libraries
 from harness.training.run import Trained, train
 from harness.training.trainer import build_trainer
+from tiny_checkpoint import CHATML, write_tiny_checkpoint
 
 FULL = """
 model_name_or_path: org/tiny

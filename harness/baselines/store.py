@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BaselineError, UsageError
 from harness.baselines.fields import Record, damaged, parsed
+from harness.errors import BaselineError, UsageError
 from harness.records import Measurement, SampleScore
 
 FORMAT = 1

@@ -87,4 +87,3 @@ def require_one_each(metric: str, asked: int, answered: int) -> None:
             f"{metric}: the model returned {answered} entries for {asked} requests; "
             "an engine owes one for each, in their order."
         )
-

@@ -48,7 +48,7 @@ def hardly_stops(completions: Mapping[str, Completion], *, alpha: float = 0.05) 
             what="The model hardly ever ends an answer.",
             where=f"{len(completions) - ended} of {len(completions)} answers, sample {first} first",
             expected="most answers to end by a stop id before the token limit",
-            found=f"{ended} of {len(completions)} ended; sample {first} goes on with ...{completions[first].raw[-60:]!r}",
+            found=f"{ended} ended; sample {first} goes on with ...{completions[first].raw[-60:]!r}",
             remedy="see that the terminator is supervised in the training rows (suites/test_mask.py) and that "
             "generation_config.eos_token_id holds it",
         )

@@ -24,7 +24,10 @@ TOKENS = {"cpu": 2048, "cuda": 32768}
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load: ``base`` overrides the adapter's own; without ``batch_size`` (rows) a token budget decides."""
+    """How to load: ``base`` overrides the adapter's own; without ``batch_size`` (rows) a token budget decides.
+
+    A tokenizer without a chat template takes that of the tokenizer ``template_of``, where the two have one vocabulary.
+    """
 
     access: Access
     base: ModelRef | None = None
@@ -32,6 +35,7 @@ class LoadOptions:
     dtype: str = "auto"
     batch_size: int | None = None
     trust: Trust = CAUTIOUS
+    template_of: Any = None
     track: Track = silently
 
 
@@ -53,7 +57,7 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
         module, home = _module(folder, ref.text, device, options), folder
     tokenizer = _tokenizer(home, ref.text, options)
     _check_vocabulary(ref.text, module, tokenizer)
-    notes = prepare(tokenizer)
+    notes = (*_borrowed_template(tokenizer, options.template_of), *prepare(tokenizer))
     digests |= {"tokenizer": files_digest(home, TOKENIZER), "template": template_digest(tokenizer)}
     return LocalModel(
         name=ref.text,
@@ -142,6 +146,14 @@ def _tokenizer(folder: Path, name: str, options: LoadOptions) -> Any:
             f"{name}: the tokenizer cannot be loaded from {folder} ({_first_line(error)}); "
             "save it beside the weights with tokenizer.save_pretrained()."
         ) from None
+
+
+def _borrowed_template(tokenizer: Any, lender: Any) -> tuple[str, ...]:
+    """Let a base model without a template be asked as its tuned version is: the same ids in front of both."""
+    if tokenizer.chat_template or lender is None or tokenizer.get_vocab() != lender.get_vocab():
+        return ()
+    tokenizer.chat_template = lender.chat_template
+    return ("the tokenizer has no chat template: it is asked with that of the tuned model",)
 
 
 def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:

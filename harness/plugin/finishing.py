@@ -72,7 +72,7 @@ def print_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
     colour = reporter.hasmarkup
     console = Console(
         file=text,
-        width=reporter._tw.fullwidth, # pytest offers no other way to the width
+        width=reporter._tw.fullwidth,  # pytest offers no other way to the width
         force_terminal=colour,
         no_color=not colour,
         color_system="standard" if colour else None,

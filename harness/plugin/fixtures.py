@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from harness.samples import subset
 
 if TYPE_CHECKING:
     from harness.chat.probe import ChatProbe
+    from harness.models.base import Completion
     from harness.models.load import LoadOptions
     from harness.models.local import LocalModel
 
@@ -69,6 +72,17 @@ def chat_probe(tokenizer: Any) -> ChatProbe:
 
 
 @pytest.fixture(scope="session")
+def recorded_templates(pytestconfig: pytest.Config) -> dict[str, str]:
+    """The digest of the chat template that each named baseline was recorded with, by the baseline's label."""
+    found = {}
+    for baseline in pytestconfig.stash[OPTIONS].compare:
+        recorded = baseline.environment.get("model")
+        if isinstance(recorded, Mapping) and "template" in recorded:
+            found[f"baseline {baseline.name}"] = str(recorded["template"])
+    return found
+
+
+@pytest.fixture(scope="session")
 def stop_ids(model: LocalModel) -> frozenset[int]:
     """The ids at which the model under test stops, as its generation config says."""
     return model.stop_ids
@@ -81,20 +95,23 @@ def vocab_rows(model: LocalModel) -> int:
 
 
 @pytest.fixture(scope="session")
-def training_rows(pytestconfig: pytest.Config) -> list[dict[str, Any]] | None:
+def training_rows(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> list[dict[str, Any]] | None:
     """The raw rows behind the trainer; None where they are the user's trainer's own business."""
     from harness.rows import read_rows
 
     options = pytestconfig.stash[OPTIONS]
     if options.recipe is not None:
-        from harness.training.recipe import load_recipe, training_rows_of
+        from harness.training.recipe import load_recipe
+        from harness.training.trainer import gather
 
-        return training_rows_of(load_recipe(options.recipe), offline=options.offline)
+        with TemporaryDirectory() as unused:
+            parts = gather(load_recipe(options.recipe), _resolver(options), Path(unused), offline=options.offline)
+        return [dict(row) for row in parts.rows]
     if options.train_data is not None:
         return read_rows(options.train_data)
     if options.trainer is not None:
         return None
-    return read_rows(pytestconfig.rootpath / "suites" / "data" / "training_rows.jsonl")
+    return _bundled_rows(request.getfixturevalue("tokenizer"), pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +124,8 @@ def trainer(
         from harness.training.recipe import load_recipe
         from harness.training.trainer import build_trainer
 
-        return build_trainer(load_recipe(options.recipe), _resolver(options), tmp_path_factory.mktemp("trainer"))
+        output = tmp_path_factory.mktemp("trainer")
+        return build_trainer(load_recipe(options.recipe), _resolver(options), output, offline=options.offline)
     if options.trainer is not None:
         from harness.training.users import users_trainer
 
@@ -171,17 +189,18 @@ def no_findings() -> Callable[[Sequence[Finding]], None]:
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Say something in the report that is worth knowing and no failure."""
-    return request.node.stash[CASE].notes.append
+    notes: list[str] = request.node.stash[CASE].notes
+    return notes.append
 
 
 @pytest.fixture
 def answers(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Show the first few questions of a sample set with the base's and the tuned model's answers side by side."""
+    """Show a few questions, spread over the sample set, with the base's and the tuned model's answers side by side."""
 
-    def show(asked: SampleSet, tuned: Sequence[Any], base: Sequence[Any] | None) -> None:
+    def show(asked: SampleSet, tuned: Mapping[str, Completion], base: Mapping[str, Completion] | None = None) -> None:
         request.node.stash[CASE].answers += [
-            SideBySide(sample.prompt, tuned[index].text, base[index].text if base else None, sample.references)
-            for index, sample in enumerate(asked.samples[:SHOWN_ANSWERS])
+            SideBySide(each.prompt, tuned[each.id].text, base[each.id].text if base else None, each.references)
+            for each in asked.samples[:: max(1, len(asked) // SHOWN_ANSWERS)][:SHOWN_ANSWERS]
         ]
 
     return show
@@ -190,13 +209,35 @@ def answers(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture
 def show_rows(request: pytest.FixtureRequest) -> Callable[[Sequence[RowPreview]], None]:
     """Put a preview of training rows into the report."""
-    return request.node.stash[CASE].rows.extend
+    rows: list[RowPreview] = request.node.stash[CASE].rows
+    return rows.extend
+
+
+def _bundled_rows(tokenizer: Any, config: pytest.Config) -> list[dict[str, Any]]:
+    """The project's own rows, less those that this template refuses (a system role, say, is not for every model)."""
+    from harness.chat.frame import REFUSALS
+    from harness.chat.template import render
+    from harness.rows import read_rows
+
+    def is_taken(row: Mapping[str, Any]) -> bool:
+        try:
+            render(tokenizer, row["messages"])
+        except REFUSALS:
+            return False
+        return True
+
+    rows = read_rows(config.rootpath / "suites" / "data" / "training_rows.jsonl")
+    taken = [row for row in rows if is_taken(row)]
+    if len(taken) < len(rows):
+        config.stash[PROCESS].notes.append(f"the template refuses {len(rows) - len(taken)} of {len(rows)} bundled rows")
+    return taken
 
 
 def _load_options(config: pytest.Config) -> LoadOptions:
     from harness.models.fetch import Access
     from harness.models.load import LoadOptions
 
+    _share_cores(config)
     options = config.stash[OPTIONS]
     return LoadOptions(
         access=Access(options.cache, options.offline),
@@ -207,6 +248,15 @@ def _load_options(config: pytest.Config) -> LoadOptions:
         trust=options.trust,
         track=tracker(config),
     )
+
+
+def _share_cores(config: pytest.Config) -> None:
+    """Let xdist's workers divide the cores: threads that wait for each other's cores are ten times slower."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(worker["workercount"])))
 
 
 def _resolver(options: Options) -> Callable[[str], str]:
