@@ -47,6 +47,9 @@ class ModelRef:
     revision: str | None = None
 
 
+TRAINING_MANIFEST = "training.json"
+"""Beside every checkpoint that this package trains: from what, on what, and how it went."""
+
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 PACKAGE = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 
@@ -88,6 +91,15 @@ def adapter_base(folder: Path) -> str:
         )
     beside = folder / base
     return str(beside) if not Path(base).exists() and beside.is_dir() else base
+
+
+def trained_from(folder: Path) -> str | None:
+    """Return the reference of the base that a checkpoint trained here was tuned from; None for any other checkpoint."""
+    manifest = folder / TRAINING_MANIFEST
+    if not manifest.is_file():
+        return None
+    base = read_json(manifest).get("base")
+    return base if isinstance(base, str) else None
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -74,7 +74,7 @@ def test_a_shortened_training_also_teaches_to_stop(tmp_path):
     from harness.demo.measure import Checkpoint
     from harness.demo.train import Schedule, pretrain, tune
 
-    schedule = Schedule(pretraining_steps=30, epochs=1, replay=0.1)
+    schedule = Schedule(pretraining_steps=40, epochs=1, tuning_rate=4e-3, replay=0.0)
     pretrain(tmp_path / "base", schedule)
     tune(tmp_path / "base", tmp_path / "tuned", schedule, replay=schedule.replay)
     base, tuned = (Checkpoint(tmp_path / name).answers(CHATS) for name in ("base", "tuned"))

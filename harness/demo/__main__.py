@@ -38,8 +38,13 @@ def _write_data(folder: Path) -> None:
 
 
 def _train(output: Path, steps_scale: float) -> None:
-    from harness.demo.train import Schedule, train_pair  # torch is heavy, and --data and --help do without it
+    import datasets  # these imports are heavy, and --data and --help do without them
+    import transformers
 
+    from harness.demo.train import Schedule, train_pair
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
     started = time.monotonic()
     train_pair(output, Schedule().scaled(steps_scale))
     console = Console()

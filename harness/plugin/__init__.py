@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 
 import pytest
@@ -19,6 +20,7 @@ from harness.plugin.fixtures import (
     no_findings,
     note,
     prose,
+    recipe,
     recorded_templates,
     samples,
     show_rows,
@@ -42,6 +44,7 @@ __all__ = [
     "no_findings",
     "note",
     "prose",
+    "recipe",
     "recorded_templates",
     "samples",
     "show_rows",
@@ -68,6 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[OPTIONS] = read_options(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if config.stash[OPTIONS].offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     config.stash[PROCESS] = Records()
     config.stash[SESSION] = Records()
     if not hasattr(config, "workerinput"):

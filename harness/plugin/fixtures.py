@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from harness.plugin.collecting import bundled_samples
 from harness.plugin.judging import decide
 from harness.plugin.options import Options
-from harness.plugin.progress import tracker
+from harness.plugin.progress import tracker, training_bar
 from harness.plugin.state import CASE, OPTIONS, PROCESS
 from harness.prose import python_prose
 from harness.records import Finding, Measurement, RowPreview, SampleSet, SideBySide
@@ -25,18 +23,35 @@ if TYPE_CHECKING:
     from harness.models.base import Completion
     from harness.models.load import LoadOptions
     from harness.models.local import LocalModel
+    from harness.training.recipe import Recipe
 
 SHOWN_FINDINGS = 5
 SHOWN_ANSWERS = 5
 
 
 @pytest.fixture(scope="session")
-def model(pytestconfig: pytest.Config) -> LocalModel:
+def recipe(pytestconfig: pytest.Config) -> Recipe | None:
+    """The recipe that ``--recipe`` names, checked.
+
+    It is read once and before any trainer is built: reading it makes trl's arguments, and these reset the state that
+    accelerate shares with every trainer of the process.
+    """
+    path = pytestconfig.stash[OPTIONS].recipe
+    if path is None:
+        return None
+    from harness.training.recipe import load_recipe
+
+    return load_recipe(path)
+
+
+@pytest.fixture(scope="session")
+def model(pytestconfig: pytest.Config, recipe: Recipe | None) -> LocalModel:
     """The model under test: ``--model``, or what ``--recipe`` trains."""
     from harness.models.load import load
 
-    options = pytestconfig.stash[OPTIONS]
-    loaded = load(options.model or _trained(options, pytestconfig), _load_options(pytestconfig))
+    ref = pytestconfig.stash[OPTIONS].model if recipe is None else _trained(recipe, pytestconfig)
+    assert ref is not None
+    loaded = load(ref, _load_options(pytestconfig))
     _remember(pytestconfig, "model", loaded)
     return loaded
 
@@ -95,18 +110,17 @@ def vocab_rows(model: LocalModel) -> int:
 
 
 @pytest.fixture(scope="session")
-def training_rows(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> list[dict[str, Any]] | None:
+def training_rows(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, recipe: Recipe | None
+) -> list[dict[str, Any]] | None:
     """The raw rows behind the trainer; None where they are the user's trainer's own business."""
     from harness.rows import read_rows
 
     options = pytestconfig.stash[OPTIONS]
-    if options.recipe is not None:
-        from harness.training.recipe import load_recipe
-        from harness.training.trainer import gather
+    if recipe is not None:
+        from harness.training.data import training_rows_of
 
-        with TemporaryDirectory() as unused:
-            parts = gather(load_recipe(options.recipe), _resolver(options), Path(unused), offline=options.offline)
-        return [dict(row) for row in parts.rows]
+        return training_rows_of(recipe, offline=options.offline)
     if options.train_data is not None:
         return read_rows(options.train_data)
     if options.trainer is not None:
@@ -116,16 +130,17 @@ def training_rows(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -
 
 @pytest.fixture(scope="session")
 def trainer(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+    recipe: Recipe | None,
 ) -> Any:
     """The trainer whose batches are inspected: the recipe's, the user's own, or trl's over the rows at hand."""
     options = pytestconfig.stash[OPTIONS]
-    if options.recipe is not None:
-        from harness.training.recipe import load_recipe
+    if recipe is not None:
         from harness.training.trainer import build_trainer
 
-        output = tmp_path_factory.mktemp("trainer")
-        return build_trainer(load_recipe(options.recipe), _resolver(options), output, offline=options.offline)
+        return build_trainer(recipe, _resolver(options), tmp_path_factory.mktemp("trainer"), offline=options.offline)
     if options.trainer is not None:
         from harness.training.users import users_trainer
 
@@ -268,15 +283,16 @@ def _resolver(options: Options) -> Callable[[str], str]:
     return lambda text: str(checkpoint_folder(parse_reference(text, options.trust), access))
 
 
-def _trained(options: Options, config: pytest.Config) -> ModelRef:
+def _trained(recipe: Recipe, config: pytest.Config) -> ModelRef:
+    """Train as the recipe says, or find what an earlier run has trained, and say where it is kept."""
     from harness.references import parse_reference
-    from harness.training.recipe import load_recipe
     from harness.training.run import train
 
-    assert options.recipe is not None
-    done = train(load_recipe(options.recipe), _resolver(options), options.cache, offline=options.offline)
-    config.stash[PROCESS].notes.append(f"trained as {options.recipe} says, kept in {done.folder}")
-    return replace(parse_reference(str(done.folder)), text=str(options.recipe))
+    options = config.stash[OPTIONS]
+    with training_bar(config) as progress:
+        done = train(recipe, _resolver(options), options.cache, progress, offline=options.offline)
+    config.stash[PROCESS].notes.append(f"trained as {recipe.path} says, kept in {done.folder}")
+    return replace(parse_reference(str(done.folder)), text=str(recipe.path))
 
 
 def _remember(config: pytest.Config, role: str, loaded: LocalModel) -> None:

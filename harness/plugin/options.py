@@ -14,14 +14,13 @@ from harness import baselines
 from harness.errors import UsageError
 from harness.gate import MARGINS, margin_for
 from harness.records import Outcome, SampleSet
-from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, read_json
+from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, trained_from
 from harness.report import check_suffix
 from harness.samples import read_samples
 from harness.training.recipe import base_reference
 
 DEFAULT_MODEL = "demo:tuned"
 DEFAULT_FAIL_ON = "regressed,not-comparable,missing"
-MANIFEST = "training_manifest.json"
 
 
 @dataclass(frozen=True)
@@ -155,11 +154,8 @@ def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, t
         return parse_reference("demo:base", trust)
     if model.kind is Kind.ADAPTER:
         return parse_reference(adapter_base(Path(model.location)), trust)
-    manifest = Path(model.location) / MANIFEST
-    if model.kind is Kind.CHECKPOINT and manifest.is_file():
-        base = read_json(manifest).get("base_model")
-        return parse_reference(base, trust) if isinstance(base, str) else None
-    return None
+    base = trained_from(Path(model.location)) if model.kind is Kind.CHECKPOINT else None
+    return parse_reference(base, trust) if base else None
 
 
 def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:

@@ -24,6 +24,7 @@ from transformers.trainer_callback import PrinterCallback
 from harness.errors import InvalidRunError
 from harness.once import built_once
 from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
+from harness.references import TRAINING_MANIFEST
 from harness.training.data import found_beside, without_bars
 from harness.training.recipe import Recipe, old_names_between_libraries
 from harness.training.trainer import Parts, Resolve, gather, trainer_of
@@ -31,7 +32,6 @@ from harness.training.trainer import Parts, Resolve, gather, trainer_of
 if TYPE_CHECKING:
     from trl import SFTTrainer
 
-MANIFEST = "training.json"
 COMPUTING = ("torch", "transformers", "trl", "peft")
 """The packages whose version can change what a training run makes of the same input."""
 
@@ -67,7 +67,7 @@ def train(
         cache_dir / "trained" / f"{recipe.path.stem}-{object_digest(inputs)}",
         lambda unfinished: _train_into(unfinished, parts, inputs, progress),
     )
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = json.loads((folder / TRAINING_MANIFEST).read_text(encoding="utf-8"))
     return Trained(folder, recipe.model, manifest)
 
 
@@ -104,8 +104,10 @@ def _train_into(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress:
     seconds = time.perf_counter() - began
     with without_bars():
         _save(trainer, folder, parts.recipe.model)
-    manifest = dict(inputs) | _course(trainer, len(parts.rows), seconds)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    manifest = {"base": parts.recipe.model} | dict(inputs) | _course(trainer, len(parts.rows), seconds)
+    (folder / TRAINING_MANIFEST).write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False, default=str), encoding="utf-8"
+    )
 
 
 def _save(trainer: SFTTrainer, folder: Path, base: str) -> None:
