@@ -6,6 +6,7 @@ Everything here reads small JSON files at most, so that a wrong reference is a u
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,6 +60,8 @@ def parse_reference(text: str, trust: Trust = CAUTIOUS) -> ModelRef:
 
     Raises ModelReferenceError where the text names nothing that could be loaded.
     """
+    if not text.strip():
+        raise ModelReferenceError("an empty text names no model (an unset variable?); give a folder or demo:tuned.")
     if text.startswith("demo:"):
         return _demo(text)
     if text.startswith("pypi:"):
@@ -67,7 +70,7 @@ def parse_reference(text: str, trust: Trust = CAUTIOUS) -> ModelRef:
         raise ModelReferenceError(
             f"{text!r}: models behind a server are not supported yet; give a folder, a .gguf file or a hub id."
         )
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # Path.expanduser raises where the user is not known
     if text.endswith(".gguf"):
         if not path.is_file():
             raise ModelReferenceError(f"{text!r}: there is no such file; give the path of a GGUF checkpoint.")
@@ -110,7 +113,7 @@ def read_json(path: Path) -> dict[str, object]:
         raise ModelReferenceError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno}; save or download the model again."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelReferenceError(f"{path}: cannot be read ({error}); save or download the model again.") from None
     if not isinstance(value, dict):
         raise ModelReferenceError(f"{path}: a JSON object is expected here; save or download the model again.")

@@ -51,11 +51,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(
                 f"{path}:{number}: not UTF-8 at byte {error.start} of the line; save the file as UTF-8."
             ) from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            place = (
-                f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
-            )
-            raise DataError(f"{path}:{number}: not valid JSON at {place}; each line is one JSON object.") from None
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: not valid JSON at column {error.colno}: {error.msg}; each line is one JSON object."
+            ) from None
+        except (ValueError, RecursionError) as error:
+            what = "lists or objects nested too deep" if isinstance(error, RecursionError) else "a number too long"
+            raise DataError(f"{path}:{number}: holds {what} to be read; each line is one JSON object.") from None
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: a JSON object is expected, this is {type(value).__name__}.")
         yield number, value
@@ -106,7 +108,7 @@ def _sample(line: dict[str, Any], where: str) -> Sample:
             raise DataError(f"{where}: without choices, give target as one text, or references as a list of texts.")
         references = (target,)
     prompt = line["prompt"] if isinstance(line.get("prompt"), str) else "\n".join(str(m["content"]) for m in messages)
-    content = {"messages": messages, "choices": choices, "target": index, "references": references}
+    content = {"prompt": prompt, "messages": messages, "choices": choices, "target": index, "references": references}
     return Sample(
         id=str(identity),
         prompt=prompt,
@@ -115,9 +117,14 @@ def _sample(line: dict[str, Any], where: str) -> Sample:
         choices=choices,
         target=index,
         references=references,
-        subject=str(line.get("subject", "")),
-        cluster=str(line.get("cluster", "")),
+        subject=_label(line, "subject"),
+        cluster=_label(line, "cluster"),
     )
+
+
+def _label(line: dict[str, Any], key: str) -> str:
+    label = line.get(key)
+    return "" if label is None else str(label)
 
 
 def _messages(line: dict[str, Any], where: str) -> Messages:

@@ -39,6 +39,7 @@ def changed(**fields):
         (b'{"id": "a", "prompt": "\xff"}', "not UTF-8 at byte 23 of the line"),
         (b'{"a":' * 100_000, "nested too deep"),
         (b"\x00\x01\x02", "not valid JSON"),
+        (b'{"id": ' + b"1" * 5000 + b"}", "holds a number too long to be read"),
         (GOOD, "id 'first' was used before, on line 1"),
         (changed(id=None), "the sample has no id"),
         (changed(id=""), "the sample has no id"),
@@ -142,6 +143,8 @@ def test_a_target_in_free_text_is_the_only_reference(write):
         changed(target=1),
         changed(choices=None, target="the gate"),
         changed(messages=[{"role": "system", "content": GOOD["prompt"]}]),
+        # plain multiple choice reads the prompt where a sample gives both
+        changed(prompt="Noon?", messages=[{"role": "user", "content": GOOD["prompt"]}]),
     ],
 )
 def test_the_digest_changes_with_the_content(write, other):
@@ -173,6 +176,11 @@ def test_a_subset_is_seeded_keeps_the_order_and_says_that_it_is_one(write):
 def test_a_limit_that_takes_nothing_away_is_no_subset(write, limit):
     samples = read_samples(write(*(changed(id=number) for number in range(50))))
     assert subset(samples, limit, seed=0) is samples
+
+
+def test_a_label_that_is_null_is_no_label(write):
+    first, second = read_samples(write(b'{"id": 1, "prompt": "a", "cluster": null, "subject": null}', changed(cluster=0)))
+    assert (first.cluster, first.subject, second.cluster) == ("", "", "0")
 
 
 def test_the_name_is_that_of_the_file_unless_one_is_given(write):

@@ -1,0 +1,115 @@
+"""The table of a benchmark, to the terminal and as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from timing import Part
+
+from harness.provenance import commit, versions
+
+COLUMNS = ("part", "way", "median s", "min", "max", "tokens/s", "harness is")
+
+READING = """\
+All ways of a part run in turns in one process, on the same items. "harness is" sets the harness beside the way of that
+line: 2.00x means that it needs half the time; it is the median of the ratios within each round. Likelihood counts the
+tokens of every question with every choice, generation the new tokens, training the tokens without padding; each from
+text to answer. Of the plain batch shapes that were tried, the table shows the quickest."""
+
+SHOWN_VERSIONS = ("python", "torch", "transformers", "trl", "peft", "pytest-sft")
+
+
+def rows_of(parts: Iterable[Part]) -> list[tuple[str, ...]]:
+    """Return the cells of one line for each way of each part."""
+    return [
+        (
+            part.name if place == 0 else "",
+            way,
+            *(f"{pick(times):.3f}" for pick in (statistics.median, min, max)),
+            f"{part.tokens / statistics.median(times):,.0f}" if part.tokens else "",
+            f"{part.ratio(way):.2f}x" if place else "",
+        )
+        for part in parts
+        for place, (way, times) in enumerate(part.seconds.items())
+    ]
+
+
+def facts(model: str, repeats: int, root: Path) -> list[tuple[str, str]]:
+    """Return what the numbers depend on, without the machine's name."""
+    found = versions()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        ("model", model),
+        ("repeats", str(repeats)),
+        ("processor", f"{_processor()}, {usable} cores usable, {torch.get_num_threads()} torch threads"),
+        ("accelerator", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"),
+        ("system", f"{platform.system()} {platform.machine()}, load average {os.getloadavg()[0]:.1f} at the end"),
+        ("peak memory", f"{_peak_mib():,} MiB resident, all ways together"),
+        ("versions", ", ".join(f"{name} {found[name]}" for name in SHOWN_VERSIONS)),
+        ("commit", commit(root) or "none"),
+    ]
+
+
+def show(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> None:
+    """Print the table, what was measured, and where."""
+    table = Table(*COLUMNS[:2])
+    for column in COLUMNS[2:]:
+        table.add_column(column, justify="right")
+    for row in rows_of(parts):
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    for name, text in [*((part.name, part.remark) for part in parts), *known]:
+        console.print(f"[bold]{name}[/bold]: {text}", highlight=False)
+
+
+def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]], command: str, date: str) -> str:
+    """Return the same as a Markdown page that names the command and the date."""
+    return "\n".join(
+        [
+            "# Speed of the main job",
+            "",
+            f"Written on {date} by",
+            "",
+            f"    {command}",
+            "",
+            READING,
+            "",
+            *_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:"),
+            "",
+            *_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
+            "",
+            *_table(("", "where"), known, "--|--"),
+            "",
+        ]
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> list[str]:
+    lines = [head, *rows]
+    written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return [written[0], f"|{rule}|", *written[1:]]
+
+
+def _processor() -> str:
+    """Return the processor's name; on Linux, ``platform`` tells no more than the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _peak_mib() -> int:
+    """Peak resident memory of this process; macOS counts bytes where Linux counts KiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
