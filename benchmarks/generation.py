@@ -23,8 +23,8 @@ def generation(model: LocalModel, prompts: SampleSet, repeats: int) -> Part:
     runs = in_turns(
         {
             "harness": stopwatch(partial(_ours, model, prompts)),
-            "plain generate, one prompt a call": stopwatch(partial(_plain, model, prompts, 1)),
-            f"plain generate, {len(prompts)} prompts a call": stopwatch(partial(_plain, model, prompts, len(prompts))),
+            "plain, prompt by prompt": stopwatch(partial(_plain, model, prompts, 1)),
+            f"plain, {len(prompts)} prompts a call": stopwatch(partial(_plain, model, prompts, len(prompts))),
         },
         repeats,
     )

@@ -33,7 +33,7 @@ class Part:
     tokens: int | None = None
 
     def ratio(self, way: str) -> float:
-        """How many times as fast as ``way`` the harness is: the median over the repeats, each a pair of neighbours."""
+        """How many times as fast as ``way`` the harness is: the median of the ratios within each round."""
         ours = next(iter(self.seconds.values()))
         return statistics.median(theirs / mine for mine, theirs in zip(ours, self.seconds[way], strict=True))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import greedy_answers, hardly_stops, leaked_control_text, repetition_loops, stop_rate
+from harness import greedy_answers, hardly_stops, leaked_control_text, loop_rate, stop_rate
 from harness.chat import round_trip
 from harness.models import generation_config
 
@@ -36,5 +36,5 @@ def test_no_control_text_leaks_into_answers(model, prompts, control_tokens, no_f
     no_findings(leaked_control_text(greedy_answers(model, prompts), control_tokens))
 
 
-def test_answers_do_not_run_in_circles(model, prompts, no_findings):
-    no_findings(repetition_loops(greedy_answers(model, prompts)))
+def test_answers_run_in_circles_no_more_than_before(model, base_model, prompts, gate):
+    gate(loop_rate(model, prompts), against=base_model and loop_rate(base_model, prompts))

@@ -127,7 +127,9 @@ def test_a_violation_would_be_found(module, source, where):
 @pytest.mark.parametrize("suite", sorted((ROOT / "suites").glob("*.py")), ids=lambda path: path.stem)
 def test_a_suite_imports_pytest_and_public_modules_only(suite):
     imported = {name for _, name in imports_of(suite.read_text(encoding="utf-8"), MODULES)}
-    foreign = {name for name in imported if name.partition(".")[0] not in {"pytest", "harness", *sys.stdlib_module_names}}
+    foreign = {
+        name for name in imported if name.partition(".")[0] not in {"pytest", "harness", *sys.stdlib_module_names}
+    }
     private = {name for name in imported if "._" in name or name.startswith("harness.plugin")}
     assert foreign == private == set()
 

@@ -24,8 +24,25 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 GENERAL_KNOWLEDGE = Path(__file__).parent.parent / "suites" / "data" / "general_knowledge.jsonl"
 
-PROMPTS = ["The capital of France is", "Question: What opens at noon?\nAnswer: ", "法国的首都是", "He said:\n\n", "  x =\t"]
-CHOICES = ["Paris", "Paris ", "the old gate by the sea", "巴黎", "北京的大门 in the garden", "7", "42.0", " a fox", "\n", "é…"]
+PROMPTS = [
+    "The capital of France is",
+    "Question: What opens at noon?\nAnswer: ",
+    "法国的首都是",
+    "He said:\n\n",
+    "  x =\t",
+]
+CHOICES = [
+    "Paris",
+    "Paris ",
+    "the old gate by the sea",
+    "巴黎",
+    "北京的大门 in the garden",
+    "7",
+    "42.0",
+    " a fox",
+    "\n",
+    "é…",
+]
 
 
 def odd_questions(folder):

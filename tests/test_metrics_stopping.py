@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fake_model import FakeModel, completion, sample, sample_set
-from harness.metrics import leaked_control_text, repetition_loops, stop_rate
+from harness.metrics import hardly_stops, leaked_control_text, loop_rate, same_answers, stop_rate
+from harness.metrics.stopping import ends_in_a_loop
 from harness.models.base import Completion
 
 CONTROL = {1000: "<|end|>", 1001: "<|turn|>", 1002: "<s>"}
@@ -58,13 +59,7 @@ def test_a_clean_answer_leaks_nothing(answer: Completion) -> None:
     ids=["one token", "after a start", "a sentence", "Chinese"],
 )
 def test_a_loop_that_runs_into_the_limit_is_found(text: str) -> None:
-    (finding,) = repetition_loops({"bad": completion(text, stopped=False)})
-    assert finding.where.startswith("sample bad, the last ")
-
-
-def test_a_loop_is_reported_by_its_shortest_unit() -> None:
-    (finding,) = repetition_loops({"bad": completion("x", ids=[7, 8, 9] * 20, stopped=False)})
-    assert "the same 3 tokens 20 times" in finding.found
+    assert ends_in_a_loop(completion(text, stopped=False))
 
 
 @pytest.mark.parametrize(
@@ -81,4 +76,24 @@ def test_a_loop_is_reported_by_its_shortest_unit() -> None:
     ids=["laughter", "table", "dotted line", "list cut off", "dotted line cut off", "refrain", "empty"],
 )
 def test_honest_repetition_is_no_loop(text: str, stopped: bool) -> None:
-    assert repetition_loops({"x": completion(text, stopped=stopped)}) == []
+    assert not ends_in_a_loop(completion(text, stopped=stopped))
+
+
+def test_loop_rate_counts_answers_that_ran_in_circles_and_less_is_better() -> None:
+    model = FakeModel(answers={"a": "yes", "b": completion("!" * 128, stopped=False), "c": "no", "d": "no"})
+    measured = loop_rate(model, sample_set(*map(sample, "abcd")))
+    assert (measured.value, measured.higher_is_better) == (0.25, False)
+
+
+def test_a_model_that_hardly_ever_stops_is_found_and_one_that_mostly_does_is_not() -> None:
+    endless = {str(i): completion("on and on", stopped=False) for i in range(20)}
+    (finding,) = hardly_stops(endless)
+    assert "0 ended" in finding.found
+    assert hardly_stops({str(i): completion("on", stopped=i % 4 > 0) for i in range(20)}) == []
+
+
+def test_answers_that_are_all_the_base_models_are_found_unless_the_weights_are_too() -> None:
+    base = {str(i): completion(f"answer {i}") for i in range(20)}
+    assert len(same_answers(base, base, same_weights=False)) == 1
+    assert same_answers(base, base, same_weights=True) == []
+    assert same_answers(base | {"3": completion("another")}, base, same_weights=False) == []

@@ -179,7 +179,9 @@ def test_a_limit_that_takes_nothing_away_is_no_subset(write, limit):
 
 
 def test_a_label_that_is_null_is_no_label(write):
-    first, second = read_samples(write(b'{"id": 1, "prompt": "a", "cluster": null, "subject": null}', changed(cluster=0)))
+    first, second = read_samples(
+        write(b'{"id": 1, "prompt": "a", "cluster": null, "subject": null}', changed(cluster=0))
+    )
     assert (first.cluster, first.subject, second.cluster) == ("", "", "0")
 
 

@@ -26,7 +26,7 @@ def run(folder, suites, *arguments):
     junit = folder / "junit.xml"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *(f"suites/test_{suite}.py" for suite in suites), "-q", "--offline"]
-        + ["--limit", "40", "--baseline-dir", folder / "baselines", "-p", "no:cacheprovider", "--junitxml", junit]
+        + ["--limit", "24", "--baseline-dir", folder / "baselines", "-p", "no:cacheprovider", "--junitxml", junit]
         + [*arguments],
         cwd=ROOT,
         capture_output=True,
@@ -44,10 +44,12 @@ def run(folder, suites, *arguments):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """A folder with the baseline ``demo``, recorded from demo:tuned as it comes."""
+    """A folder with the baseline ``demo``, recorded from the tuned model as it comes."""
     folder = tmp_path_factory.mktemp("faults")
     suites = ["template", "stopping", "quality", "forgetting"]
-    status, failed, _, output = run(folder, suites, "--baseline", "demo", "--baseline-update")
+    status, failed, _, output = run(
+        folder, suites, "--model", demo.folder("tuned"), "--baseline", "demo", "--baseline-update"
+    )
     assert (status, failed) == (0, set()), output
     assert (folder / "baselines" / "demo" / "baseline.json").is_file()
     return folder
@@ -78,12 +80,20 @@ def test_noise_on_the_weights_is_a_regression(recorded, copy):
     assert "python_prose bits_per_byte regressed: " in output
 
 
-def test_a_swapped_chat_template_is_found_with_and_without_a_baseline(recorded, copy):
+def test_a_swapped_chat_template_is_found_by_the_baseline(recorded, copy):
     (copy / "chat_template.jinja").write_text(LLAMA2, encoding="utf-8")
     status, failed, _, output = run(recorded, ["template"], "--model", copy, "--baseline", "demo")
-    assert status == 1, output
-    assert failed == {"test_every_control_string_is_one_token", "test_the_template_is_the_recorded_one"}
-    assert "[INST]" in output
+    assert status == 1
+    assert failed == {"test_the_template_is_the_recorded_one"}, output
+
+
+def test_a_template_with_a_foreign_terminator_is_found_without_a_baseline(recorded, copy):
+    template = (copy / "chat_template.jinja").read_text(encoding="utf-8")
+    (copy / "chat_template.jinja").write_text(template.replace("<|im_end|>", "<|eot_id|>"), encoding="utf-8")
+    status, failed, _, output = run(recorded, ["template"], "--model", copy)
+    assert status == 1
+    assert failed == {"test_every_control_string_is_one_token"}, output
+    assert "<|eot_id|>" in output
 
 
 def test_a_terminator_that_does_not_stop_generation_is_found(recorded, copy):
@@ -97,8 +107,9 @@ def test_a_terminator_that_does_not_stop_generation_is_found(recorded, copy):
     assert "<|im_end|>" in output
 
 
-def test_a_terminator_that_was_never_trained_is_found(recorded):
-    status, failed, passed, output = run(recorded, ["stopping"], "--model", "demo:base", "--baseline", "demo")
+def test_a_terminator_that_was_never_trained_is_found(recorded, copy):
+    shutil.copy(demo.folder("base") / "model.safetensors", copy)  # all but the weights is as it should be
+    status, failed, passed, output = run(recorded, ["stopping"], "--model", copy, "--baseline", "demo")
     assert status == 1
     assert failed >= {"test_answers_end_as_often_as_before", "test_most_short_answers_end_before_the_limit"}, output
     assert "test_generation_stops_where_the_template_ends_a_turn" in passed

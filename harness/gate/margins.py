@@ -25,6 +25,7 @@ MARGINS: Mapping[str, float] = MappingProxyType(
         "rougeLsum": 0.02,
         # One answer in twenty that does not stop is what a user notices.
         "stop_rate": 0.05,
+        "loop_rate": 0.05,
         # Lower is better. At six bytes a word this is 8 % of perplexity a word: more than another dtype or batch makes.
         "bits_per_byte": 0.02,
     }

@@ -13,7 +13,7 @@ from harness.metrics.choice import acc, acc_norm
 from harness.metrics.measuring import LOWER_IS_BETTER
 from harness.metrics.quality import bleu, chrf, exact_match, rouge1, rouge2, rougeL, rougeLsum
 from harness.metrics.sameness import same_answers
-from harness.metrics.stopping import hardly_stops, leaked_control_text, repetition_loops, stop_rate
+from harness.metrics.stopping import hardly_stops, leaked_control_text, loop_rate, stop_rate
 from harness.metrics.text_loss import bits_per_byte, perplexity
 from harness.records import Measurement
 
@@ -24,6 +24,7 @@ METRICS: dict[str, Callable[..., Measurement]] = {
     "bleu": bleu,
     "chrf": chrf,
     "exact_match": exact_match,
+    "loop_rate": loop_rate,
     "perplexity": perplexity,
     "rouge1": rouge1,
     "rouge2": rouge2,
@@ -45,8 +46,8 @@ __all__ = [
     "greedy_answers",
     "hardly_stops",
     "leaked_control_text",
+    "loop_rate",
     "perplexity",
-    "repetition_loops",
     "rouge1",
     "rouge2",
     "rougeL",

@@ -12,7 +12,7 @@ from harness.errors import DataError, InvalidRunError, UsageError
 from harness.records import Aggregate, Measurement, SampleScore, SampleSet
 from harness.statistics import corpus_stderr, group_codes, mean_stderr, value_of
 
-LOWER_IS_BETTER = frozenset({"bits_per_byte", "perplexity"})
+LOWER_IS_BETTER = frozenset({"bits_per_byte", "loop_rate", "perplexity"})
 """Every other metric of this package is better where it is higher."""
 
 

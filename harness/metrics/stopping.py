@@ -1,7 +1,7 @@
-"""Does the model end its turn: the stop rate, and what must not happen inside an answer.
+"""Does the model end its turn: the stop rate, the loop rate, and what must not happen inside an answer.
 
-``leaked_control_text`` and ``repetition_loops`` are pure: they look at completions by sample id, as
-``greedy_answers`` returns them, and report what they find. Both would rather miss than cry wolf.
+``hardly_stops`` and ``leaked_control_text`` are pure: they look at completions by sample id, as ``greedy_answers``
+returns them, and report what they find. Like ``ends_in_a_loop`` they would rather miss than cry wolf.
 """
 
 from __future__ import annotations
@@ -29,6 +29,21 @@ def stop_rate(model: Model, samples: SampleSet, *, max_new_tokens: int | None = 
         [(float(answers[sample.id].finish == "terminator"),) for sample in samples],
         signature=answer_signature(model, max_new_tokens),
         chance=0.0,
+    )
+
+
+def loop_rate(model: Model, samples: SampleSet, *, max_new_tokens: int | None = None) -> Measurement:
+    """Share of greedy answers that run into the limit in a loop; 0 to 1, lower is better.
+
+    A rate and no invariant: a small model that was tuned well still loops now and then.
+    """
+    require_samples("loop_rate", samples)
+    answers = greedy_answers(model, samples, max_new_tokens=max_new_tokens)
+    return measure(
+        "loop_rate",
+        samples,
+        [(float(ends_in_a_loop(answers[sample.id])),) for sample in samples],
+        signature=answer_signature(model, max_new_tokens),
     )
 
 
@@ -76,26 +91,6 @@ def leaked_control_text(completions: Mapping[str, Completion], control_tokens: M
     ]
 
 
-def repetition_loops(completions: Mapping[str, Completion]) -> list[Finding]:
-    """Answers that ran to the limit repeating one n-gram: at least 8 times, over at least half of the answer.
-
-    An answer that ended by itself is no loop, however often it repeats ("ha ha ha", a refrain, a table's rule).
-    """
-    found = ((name, completion, _loop(completion)) for name, completion in completions.items())
-    return [
-        Finding(
-            what="An answer is caught in a loop.",
-            where=f"sample {name}, the last {repeats * period} of {len(completion.ids)} tokens",
-            expected="an answer that ends, or at least goes on to something else",
-            found=f"the same {period} tokens {repeats} times: ...{completion.text[-60:]!r}",
-            remedy="check that training rows end with the terminator and are not repeated; train fewer epochs",
-        )
-        for name, completion, loop in found
-        if loop
-        for period, repeats in [loop]
-    ]
-
-
 def _first_leak(completion: Completion, control_tokens: Mapping[int, str]) -> tuple[str, str] | None:
     """Where the first leak is, and what it is."""
     for position, token in enumerate(_body(completion)):
@@ -112,15 +107,18 @@ def _body(completion: Completion) -> Sequence[int]:
     return completion.ids[:-1] if completion.finish == "terminator" else completion.ids
 
 
-def _loop(completion: Completion) -> tuple[int, int] | None:
-    """Period in tokens and number of repeats of the loop that the answer ends in."""
+def ends_in_a_loop(completion: Completion) -> bool:
+    """Whether an answer ran to the limit repeating one n-gram: at least 8 times, over at least half of the answer.
+
+    An answer that ended by itself is no loop, however often it repeats ("ha ha ha", a refrain, a table's rule).
+    """
     ids = completion.ids
     if completion.finish == "terminator":
-        return None
+        return False
     for period in range(1, len(ids) // LEAST_REPEATS + 1):
         length = period
         while length < len(ids) and ids[-1 - length] == ids[-1 - length + period]:
             length += 1
         if length >= LEAST_REPEATS * period and 2 * length >= len(ids):
-            return period, length // period
-    return None
+            return True
+    return False

