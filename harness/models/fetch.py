@@ -18,6 +18,8 @@ from harness.provenance import file_digest
 from harness.references import Kind, ModelRef
 
 CHECKPOINT_FILES = (".safetensors", ".json", ".jinja", ".model", ".txt")
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, NotImplementedError, struct.error)
+"""What transformers raises on GGUF files that were cut off, overwritten or hold an architecture it does not know."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _dequantise(gguf: Path, digest: str, folder: Path) -> None:
         module = AutoModelForCausalLM.from_pretrained(
             gguf.parent, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True), **options
         )
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, struct.error) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelReferenceError(
             f"{gguf}: transformers cannot read this GGUF file ({reason[0][:200]}); "

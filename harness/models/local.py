@@ -38,7 +38,7 @@ class LocalModel:
     notes: tuple[str, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     track: Track = silently
-    _answered: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _answered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def template_digest(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from harness import baselines
 from harness.errors import UsageError
 from harness.gate import MARGINS, margin_for
+from harness.once import default_cache
 from harness.records import Outcome, SampleSet
 from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, trained_from
 from harness.report import check_suffix
@@ -188,8 +188,7 @@ def _cache(config: pytest.Config) -> Path:
         config.add_cleanup(temporary.cleanup)
         return Path(temporary.name)
     chosen: Path | None = config.getoption("cache_dir")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (chosen or home / "pytest-sft").expanduser().resolve()
+    return (chosen or default_cache()).expanduser().resolve()
 
 
 def _existing(path: Path | None, option: str) -> Path | None:

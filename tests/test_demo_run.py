@@ -1,0 +1,67 @@
+"""The main job on the embedded pair, as ``make demo`` runs it: against the stored baseline, without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def demo(folder: Path, *arguments: str) -> dict:
+    """Run all suites from an empty cache and return the JSON report."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "suites/", "--baseline", "demo", "-q", "-p", "no:cacheprovider"),
+            *("--cache-dir", str(folder / "cache"), "--report", str(folder / "report.json"), *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return demo(tmp_path_factory.mktemp("alone"), "-p", "no_network")
+
+
+def test_the_stored_baseline_holds(alone):
+    against_baseline = {v["outcome"] for v in alone["verdicts"] if v["reference"] == "baseline demo"}
+    assert against_baseline == {"unchanged"}
+
+
+def test_the_tuned_model_stops_answers_and_has_kept_most(alone):
+    outcomes = {v["measurement"]: v["outcome"] for v in alone["verdicts"] if v["reference"] == "base model"}
+    assert outcomes["stopping/stop_rate"] == outcomes["quality/bleu"] == "improved"
+    assert outcomes["general_knowledge/acc"] in ("unchanged", "inconclusive")
+
+
+def test_two_workers_measure_the_same_numbers(alone, tmp_path):
+    shared = demo(tmp_path, "-n", "2")
+    assert shared["measurements"] == alone["measurements"]
+    assert shared["verdicts"] == alone["verdicts"]
+
+
+def test_tuning_without_replay_is_seen_to_forget(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "suites/test_forgetting.py", "-q", "-p", "no:cacheprovider"),
+            *("--model", "demo:tuned-without-replay"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "general_knowledge acc regressed: 0.993 -> 0.885" in done.stdout
