@@ -58,7 +58,7 @@ def _sections(report: Report) -> Iterator[tuple[str, str]]:
     yield "summary", _summary(report)
     owed = [verdict for verdict in report.verdicts if summary.explained(report, verdict)]
     if report.broken:
-        yield "broken invariants", _broken(report)
+        yield "broken cases", _broken(report)
     if owed:
         yield "reasons", _reasons(owed)
     for suite, verdicts in summary.suites(report).items():
@@ -106,7 +106,7 @@ def _summary(report: Report) -> str:
     heading = f"## {sign} pytest-sft: {summary.headline(report)}"
     counted = [(str(n), f"{_SIGNS[outcome]} {outcome.value}") for outcome, n in summary.counts(report.verdicts).items()]
     if report.broken:
-        counted.append((str(len(report.broken)), "🔴 broken invariant"))
+        counted.append((str(len(report.broken)), "🔴 broken case"))
     parts = [heading, ", ".join(f"**{n}** {word}" for n, word in counted) or "Nothing was measured."]
     parts.append(summary.rule(report))
     if report.next_steps:
@@ -143,7 +143,7 @@ def _broken(report: Report) -> str:
     cases = [f"**{plain(nodeid)}**\n\n{fence(message)}" for nodeid, message in shown]
     if left_out:
         cases.append(f"and {left_out:,} more")
-    return "\n\n".join(["### broken invariants", *cases])
+    return "\n\n".join(["### broken cases", *cases])
 
 
 def _bullets(texts: Iterable[str]) -> str:

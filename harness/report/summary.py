@@ -136,11 +136,11 @@ def headline(report: Report) -> str:
 
 def rule(report: Report) -> str:
     """Return the sentence that says what fails this run."""
-    return f"A run fails on {', '.join(fatal(report))} and on a broken invariant."
+    return f"A run fails on {', '.join(fatal(report))} and on a broken case."
 
 
 def broken(report: Report) -> tuple[list[tuple[str, str]], int]:
-    """Return the first broken invariants with their messages, cropped, and how many more there are."""
+    """Return the first broken cases with their messages, cropped, and how many more there are."""
     first = report.broken[:_BROKEN_SHOWN]
     shown = [
         (one_line(nodeid), crop(message.strip(), _MESSAGE_CHARACTERS, _MESSAGE_LINES)) for nodeid, message in first

@@ -112,7 +112,7 @@ def _broken(report: Report) -> Group:
         grid.add_row("", Text(message))
     if left_out:
         grid.add_row("", f"and {left_out:,} more")
-    return Group(_title("broken invariants", numbers.of_things(len(report.broken), "case")), grid)
+    return Group(_title("broken cases", numbers.of_things(len(report.broken), "case")), grid)
 
 
 def _summary(report: Report) -> Panel:
@@ -125,7 +125,7 @@ def _summary(report: Report) -> Panel:
         fatal = outcome.value in summary.fatal(report)
         grid.add_row(f"{n:,}", signed_word(outcome), _FATAL if fatal else "")
     if report.broken:
-        grid.add_row(f"{len(report.broken):,}", Text("✗ broken invariant", style=_BAD), _FATAL)
+        grid.add_row(f"{len(report.broken):,}", Text("✗ broken case", style=_BAD), _FATAL)
     if not grid.row_count:
         grid.add_row("", "nothing was measured", "")
     colour = "green" if summary.passes(report) else "red"
