@@ -6,8 +6,8 @@
     │   ├── DataError           a sample, row or text file with a fault; names the line
     │   ├── RecipeError         a training recipe with an unknown or contradictory key
     │   ├── BaselineError       a baseline that is absent, damaged or of a newer version
+    │   ├── ModelError          a checkpoint whose parts do not fit together
     │   └── NetworkError        a network would be needed and may not be used, or is not there
-    ├── ModelError              a checkpoint that loads but does not fit together
     └── InvalidRunError         the run itself is broken, so there is no number to judge
 
 Every message is one sentence that says what, where, how far and what to do.
@@ -42,7 +42,7 @@ class NetworkError(UsageError):
     """A download is needed where there is no network or none is allowed."""
 
 
-class ModelError(HarnessError):
+class ModelError(UsageError):
     """A checkpoint whose parts do not fit together."""
 
 

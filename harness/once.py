@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from harness.errors import UsageError
+
 
 def default_cache() -> Path:
     """Where such folders are kept unless the user says otherwise: ``pytest-sft`` in the user's cache folder."""
@@ -24,7 +26,12 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
     """
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the cache folder {folder.parent} cannot be made ({error.strerror}); see --cache-dir."
+        ) from None
     with FileLock(f"{folder}.lock"):
         if folder.is_dir():
             return folder

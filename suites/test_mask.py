@@ -85,10 +85,14 @@ def test_documents_of_the_training_set_do_not_see_each_other(as_trained, no_find
     no_findings(collation.packed_documents_are_apart(as_trained))
 
 
-def test_the_loss_is_the_mean_over_supervised_tokens(trainer, no_findings):
+def test_the_loss_is_the_mean_over_supervised_tokens(trainer, as_trained, no_findings):
     from harness.training.reference_loss import loss_equals_reference
 
-    no_findings(loss_equals_reference(trainer, batches.collated(trainer, limit=2)[0]))
+    if getattr(trainer.args, "loss_type", "nll") != "nll":
+        pytest.skip(f"the trainer minimises loss_type={trainer.args.loss_type!r}, not the negative log-likelihood")
+    seen = as_trained.batches
+    shown = {0, len(seen) // 2, len(seen) - 1}  # the first, one from the middle, the last
+    no_findings([finding for number in sorted(shown) for finding in loss_equals_reference(trainer, seen[number])])
 
 
 def test_rows_cut_at_the_length_limit_keep_their_mask_and_get_no_terminator(cut_short, no_findings):

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.stopping
 
 
 @pytest.fixture
-def prompts(samples):
-    return samples("stopping.jsonl")
+def prompts(samples, answerable):
+    return answerable(samples("stopping.jsonl"))
 
 
 @pytest.mark.preflight

@@ -31,7 +31,7 @@ def everything_wrong_with(tokenizer):
         *round_trip.messages_survive(tokenizer, habits),
         *round_trip.bos_is_single(tokenizer, habits),
         *opening.generation_prompt_opens_the_turn(tokenizer, habits),
-        *round_trip.terminator_stops_generation(tokenizer, habits, {habits.terminator_id}),
+        *round_trip.terminator_stops_generation(tokenizer, habits, {habits.terminator_id} - {None}),
         *round_trip.encoding_is_stable(tokenizer),
         *round_trip.ids_fit_the_model(tokenizer, habits, len(tokenizer)),
         *round_trip.rendering_is_repeatable(tokenizer, habits),

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from harness.errors import BaselineError
 
-REMEDY = "restore it from version control, or record it again with --baseline-update"
+REMEDY = "restore it from version control, or delete its folder and record it again with --baseline-update"
 
 
 def damaged(place: str, fault: str) -> BaselineError:

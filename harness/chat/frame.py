@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jinja2.exceptions import TemplateError
-
-from harness.chat.template import render
+from harness.chat.template import REFUSALS, render
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
 
 ONE_TURN = ("user", "assistant")
 SEVERAL_TURNS = ("user", "assistant", "user", "assistant")
-
-REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError)
-"""How a template says that it does not take a conversation: on purpose, or by stumbling over its shape."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import first_difference, token_text
-from harness.chat.frame import ONE_TURN, REFUSALS, SEVERAL_TURNS, Frame, frame, sentinel_messages
+from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, Frame, frame, sentinel_messages
 from harness.chat.probe import ChatProbe
-from harness.chat.template import encode, render
+from harness.chat.template import REFUSALS, encode, render
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ def generation_prompt_opens_the_turn(tokenizer: PreTrainedTokenizerBase, habits:
     is compared: templates of reasoning models write the turns before it differently on purpose.
     """
     findings = []
-    for roles in (ONE_TURN, SEVERAL_TURNS) if habits.continues else (ONE_TURN,):
+    for roles in _conversations(habits):
         shown = frame(tokenizer, roles, parts=habits.parts)
         if shown is not None:
             findings += _prompt_agrees(tokenizer, roles, shown, habits)
     return findings or _first_words_stay_apart(tokenizer, habits)
+
+
+def _conversations(habits: ChatProbe) -> list[tuple[str, ...]]:
+    """One turn and several, with and without a system message: a template may open each in its own way."""
+    shapes: list[tuple[str, ...]] = [ONE_TURN, SEVERAL_TURNS, ONE_TURN * 3] if habits.continues else [ONE_TURN]
+    return shapes if habits.roles["system"] == "refused" else [*shapes, *(("system", *shape) for shape in shapes)]
 
 
 def _first_words_stay_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:

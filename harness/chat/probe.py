@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.chat.control import control_ids, control_ids_in, first_difference, plain_ids, token_text
-from harness.chat.frame import REFUSALS, Frame, frame, sentinel_messages, sentinels, wants_parts
-from harness.chat.template import encode, has_generation_markers, render, template_digest
+from harness.chat.frame import Frame, frame, sentinel_messages, sentinels, wants_parts
+from harness.chat.template import REFUSALS, encode, has_generation_markers, render, template_digest
 from harness.errors import ModelError
 
 if TYPE_CHECKING:

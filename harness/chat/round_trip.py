@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from harness.chat.control import first_difference, name_token, plain_ids, token_text
-from harness.chat.frame import ONE_TURN, REFUSALS, SEVERAL_TURNS, sentinel_messages, sentinels, split_at
+from harness.chat.control import control_ids, first_difference, name_token, plain_ids, token_text
+from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, sentinel_messages, sentinels, split_at
 from harness.chat.probe import ChatProbe, leading_bos
-from harness.chat.template import encode, render
+from harness.chat.template import REFUSALS, encode, render
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -26,6 +26,15 @@ PROBE_TEXTS = (
 """Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
 
 
+RICH_CONTENT = (
+    "First Line, with \"Double\" & 'single' quotes; 3 < 4 > 2, 100 % of {braces} and [brackets].\n"
+    "\tdef Indented(x):  return x  # two  spaces\n"
+    "Zweite Zeile: Ä Ö ü ß – naïve café 🙂\n第二行：今天天气很好。\n"
+    "And a Last Line, so long that whoever keeps only the beginning of a message does not get as far as this End."
+)
+"""What people write, in one message: several lines, both cases, quotes, brackets, other scripts, some length."""
+
+
 def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
     """Every content comes out of rendering and tokenisation once and in order; a role is taken or refused, not lost."""
     conversations: list[Sequence[str]] = [ONE_TURN]
@@ -34,7 +43,8 @@ def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> l
     if habits.continues:
         conversations.append(SEVERAL_TURNS)
         conversations.append((*SEVERAL_TURNS, "user"))
-    findings = []
+        conversations.append(ONE_TURN * 6)
+    findings = _rich_content_survives(tokenizer, habits)
     for roles in conversations:
         try:
             ids = encode(tokenizer, sentinel_messages(roles, habits.parts))
@@ -52,6 +62,32 @@ def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> l
                 "each content once, in the order of the messages",
                 f"{', '.join(wrong)} in {text[:120]!r}",
                 "repair the loop over messages in tokenizer.chat_template; a role that is not supported should raise",
+            )
+        )
+    return findings
+
+
+def _rich_content_survives(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
+    """A content is written as it is, but for white space at its ends: nothing cut, escaped, lowered or joined."""
+    findings = []
+    for role in ONE_TURN:
+        messages = sentinel_messages(ONE_TURN, habits.parts)
+        message = messages[ONE_TURN.index(role)]
+        message["content"] = [{"type": "text", "text": RICH_CONTENT}] if habits.parts else RICH_CONTENT
+        try:
+            written = render(tokenizer, messages)
+        except REFUSALS:
+            continue
+        if RICH_CONTENT.strip() in written:
+            continue
+        kept = next(n for n in range(len(RICH_CONTENT), -1, -1) if RICH_CONTENT[:n] in written)
+        findings.append(
+            Finding(
+                f"the template changes what the {role} says",
+                f"character {kept} of {len(RICH_CONTENT)} of a {role} message",
+                f"{RICH_CONTENT[max(0, kept - 20) : kept + 20]!r}",
+                "the content is not written as it is: it is cut, escaped or rewritten",
+                f"let tokenizer.chat_template write message['content'] of the {role} without filters (trim is fine)",
             )
         )
     return findings
@@ -89,18 +125,35 @@ def bos_is_single(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list
 def terminator_stops_generation(
     tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, stop_ids: Collection[int]
 ) -> list[Finding]:
-    """The token that ends an assistant turn is one on which generation stops."""
+    """Generation stops on the token that ends an assistant turn, and on no token that ordinary text is made of."""
+    findings = _stops_on_ordinary_text(tokenizer, stop_ids)
     if habits.terminator_id is None or habits.terminator_id in stop_ids:
-        return []
+        return findings
     stops = ", ".join(name_token(tokenizer, i) for i in sorted(stop_ids)) or "nothing"
     return [
+        *findings,
         Finding(
             "generation does not stop where the template ends a turn",
             "generation_config.eos_token_id",
             f"to hold {name_token(tokenizer, habits.terminator_id)}",
             f"stops on {stops}",
             f"set model.generation_config.eos_token_id to [{habits.terminator_id}, ...] and save it with the model",
+        ),
+    ]
+
+
+def _stops_on_ordinary_text(tokenizer: PreTrainedTokenizerBase, stop_ids: Collection[int]) -> list[Finding]:
+    controls = control_ids(tokenizer)
+    return [
+        Finding(
+            "generation stops on a token of ordinary text",
+            "generation_config.eos_token_id",
+            "control tokens only",
+            name_token(tokenizer, stop_id),
+            f"take {stop_id} out of generation_config.eos_token_id: answers would break off at this text",
         )
+        for stop_id in sorted(stop_ids)
+        if stop_id < len(tokenizer) and stop_id not in controls
     ]
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.conversation import Conversation, PlainText
-from harness.chat.frame import REFUSALS, sentinel
+from harness.chat.frame import sentinel
 from harness.chat.probe import ChatProbe
-from harness.chat.template import render
+from harness.chat.template import REFUSALS, render
 from harness.errors import ModelError
 
 if TYPE_CHECKING:

@@ -6,11 +6,29 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jinja2.exceptions import TemplateError
+
 from harness.errors import ModelError
 from harness.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError)
+"""How a template says that it does not take a conversation: on purpose, or by stumbling over its shape."""
+
+SHOWN_ROLES = (
+    ("user",),
+    ("system", "user"),
+    ("user", "assistant"),
+    ("system", "user", "assistant", "user", "assistant"),
+    ("user", "assistant", "user"),
+)
+SHOWN_OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"tools": [{"type": "function", "function": {"name": "look_up", "description": "d", "parameters": {}}}]},
+)
+"""Conversations by which a template is known, with and without a tool on offer."""
 
 DEFAULT_TEMPLATE = """\
 {%- for message in messages %}
@@ -82,14 +100,43 @@ def encode(
     return [int(i) for i in ids]
 
 
+def takes(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> bool:
+    """Whether the template renders this conversation; some refuse a system message, or an order of roles."""
+    try:
+        render(tokenizer, messages, generation_prompt=True)
+    except REFUSALS:
+        return False
+    return True
+
+
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The first 12 hexadecimal digits of the template's sha256; empty where there is no template."""
+    """12 hexadecimal digits that name what the template writes; empty where there is no template.
+
+    The digest is that of some rendered conversations: a comment, or ``{% generation %}`` marks, make no other template.
+    One that writes the date is named by its text instead, which does not change from day to day.
+    """
     template = tokenizer.chat_template
     if not template:
         return ""
     if isinstance(template, Mapping):
         template = "\n".join(f"{name}\n{text}" for name, text in sorted(template.items()))
-    return hashlib.sha256(template.encode()).hexdigest()[:12]
+    shown = [_shown(tokenizer, roles, options) for roles in SHOWN_ROLES for options in SHOWN_OPTIONS]
+    written = template if "strftime_now" in template or not any(shown) else "\0".join(shown)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _shown(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], options: Mapping[str, Any]) -> str:
+    """A conversation as the template writes it, with text or else with typed parts; empty where it refuses both."""
+    for parts in (False, True):
+        messages = [
+            {"role": role, "content": [{"type": "text", "text": text}] if parts else text}
+            for role, text in ((role, f" The {role} says\nno. {number}. ") for number, role in enumerate(roles))
+        ]
+        try:
+            return render(tokenizer, messages, generation_prompt=roles[-1] != "assistant", **options)
+        except REFUSALS:
+            continue
+    return ""
 
 
 def has_generation_markers(tokenizer: PreTrainedTokenizerBase) -> bool:

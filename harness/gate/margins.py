@@ -42,5 +42,5 @@ def margin_for(metric: str, overrides: Mapping[str, float] = MappingProxyType({}
     if metric in MARGINS:
         return MARGINS[metric]
     nearest = difflib.get_close_matches(metric, MARGINS, n=1)
-    hint = f"did you mean {nearest[0]}" if nearest else f"known are {', '.join(MARGINS)}"
-    raise UsageError(f"no margin is known for a metric {metric!r}: {hint}?")
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(MARGINS)}."
+    raise UsageError(f"no margin is known for a metric {metric!r}: {hint}")

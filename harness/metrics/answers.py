@@ -51,7 +51,7 @@ def answer_problems(model: Model, samples: SampleSet, answers: Mapping[str, Comp
     An answer that was cut off counts only where no reference would have fitted either: a model that rambles past a
     short reference has earned its low score.
     """
-    return _cut_short(model, samples, answers) + _mostly_empty(samples, answers)
+    return _cut_short(model, samples, answers) + mostly_empty(samples, answers)
 
 
 def _cut_short(model: Model, samples: SampleSet, answers: Mapping[str, Completion]) -> tuple[str, ...]:
@@ -78,7 +78,8 @@ def _shortest_reference(model: Model, sample: Sample) -> int:
     return min(reply.tokens for reply in replies)
 
 
-def _mostly_empty(samples: SampleSet, answers: Mapping[str, Completion]) -> tuple[str, ...]:
+def mostly_empty(samples: SampleSet, answers: Mapping[str, Completion]) -> tuple[str, ...]:
+    """Why answers that are empty in more than half of the cases say nothing about the model; empty where they do."""
     owed = [sample for sample in samples if all(reference.strip() for reference in sample.references)]
     empty = [sample for sample in owed if not answers[sample.id].text.strip()]
     if 2 * len(empty) <= len(owed):

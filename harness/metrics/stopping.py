@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.metrics.answers import answer_signature, greedy_answers
+from harness.metrics.answers import answer_signature, greedy_answers, mostly_empty
 from harness.metrics.measuring import measure, require_samples
 from harness.models.base import Completion, Model
 from harness.records import Finding, Measurement, SampleSet
@@ -29,6 +29,7 @@ def stop_rate(model: Model, samples: SampleSet, *, max_new_tokens: int | None = 
         [(float(answers[sample.id].finish == "terminator"),) for sample in samples],
         signature=answer_signature(model, max_new_tokens),
         chance=0.0,
+        problems=mostly_empty(samples, answers),
     )
 
 
@@ -44,6 +45,7 @@ def loop_rate(model: Model, samples: SampleSet, *, max_new_tokens: int | None = 
         samples,
         [(float(ends_in_a_loop(answers[sample.id])),) for sample in samples],
         signature=answer_signature(model, max_new_tokens),
+        problems=mostly_empty(samples, answers),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from harness.errors import InvalidRunError
 from harness.models.batches import Budget, Track, longest_first
 
 
@@ -57,6 +58,9 @@ def _decode(
             use_cache=True,
             logits_to_keep=1,
         ).logits
+        if logits[:, -1].isnan().any():
+            # argmax would take a NaN for the likeliest token of all, id 0 perhaps: an answer that "stops" at once.
+            raise InvalidRunError("the model computes NaN, so its answers mean nothing: look for damaged weights")
         newest = logits[:, -1].argmax(-1).tolist()
         for row, token in zip(alive, newest, strict=True):
             answers[row].append(token)

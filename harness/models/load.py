@@ -64,7 +64,7 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
         module=module,
         tokenizer=tokenizer,
         stop_ids=_stop_ids(module, tokenizer),
-        budget=Budget(TOKENS[device.type], options.batch_size),
+        budget=Budget(TOKENS.get(device.type, TOKENS["cuda"]), options.batch_size),
         notes=tuple(f"{ref.text}: {note}" for note in notes),
         digests=digests,
         track=options.track,
@@ -76,7 +76,10 @@ def _device(text: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if text.startswith("cuda") and not torch.cuda.is_available():
         raise ModelReferenceError(f"--device {text}: torch sees no GPU here; use --device cpu.")
-    return torch.device(text)
+    try:
+        return torch.device(text)
+    except RuntimeError:
+        raise ModelReferenceError(f"--device {text}: torch knows no such device; use auto, cpu or cuda.") from None
 
 
 def _dtype(text: str, device: torch.device) -> torch.dtype | str:

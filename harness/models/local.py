@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from harness.chat.template import encode as encode_chat
-from harness.chat.template import render, template_digest
+from harness.chat.template import render, takes, template_digest
 from harness.errors import DataError
 from harness.models.base import Completion, LogLikelihood
 from harness.models.batches import Budget, Track, silently
 from harness.models.greedy import decode_greedily
 from harness.models.likelihood import score
 from harness.models.tokens import encode, rolling_windows, split_pair
-from harness.records import Messages
+from harness.records import Message, Messages
 
 Answer = TypeVar("Answer")
 
@@ -100,7 +100,16 @@ class LocalModel:
     def _prompt_ids(self, prompt: Messages | str) -> list[int]:
         if isinstance(prompt, str):
             return encode(self.tokenizer, prompt)
-        return encode_chat(self.tokenizer, list(prompt), generation_prompt=True)
+        return encode_chat(self.tokenizer, self._taken(prompt), generation_prompt=True)
+
+    def _taken(self, messages: Messages) -> list[Message]:
+        if not takes(self.tokenizer, messages):
+            roles = ", ".join(str(message.get("role")) for message in messages)
+            raise DataError(
+                f"{self.name}: the chat template refuses a conversation of {roles}; "
+                "leave such samples out, or put the system text into the first user message."
+            )
+        return list(messages)
 
     def _completion(self, ids: list[int]) -> Completion:
         ended = bool(ids) and ids[-1] in self.stop_ids
@@ -120,7 +129,11 @@ class LocalModel:
         ]
 
     def _context(self, context: Messages | str) -> str:
-        return context if isinstance(context, str) else render(self.tokenizer, list(context), generation_prompt=True)
+        return (
+            context
+            if isinstance(context, str)
+            else render(self.tokenizer, self._taken(context), generation_prompt=True)
+        )
 
     def _token_losses(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         windows = [list(rolling_windows(self.tokenizer, text, self.longest)) for text in texts]

@@ -72,6 +72,9 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
         gathering.plain_error(report, call.excinfo.value)
+        if isinstance(call.excinfo.value, UsageError):
+            # Every case after this one would say the same sentence again.
+            item.session.shouldfail = "wrong usage"
     if gathering.is_case(item) and (call.when == "call" or report.failed):
         gathering.attach(item, report)
     return report

@@ -15,7 +15,7 @@ from harness.gate import missing
 from harness.plugin.options import Options
 from harness.plugin.state import OPTIONS, SESSION, Records
 from harness.provenance import commit, versions
-from harness.records import Outcome, Report, Verdict
+from harness.records import Measurement, Outcome, Report, Verdict
 from harness.report import write_report
 
 REPORT = pytest.StashKey[Report]()
@@ -29,7 +29,7 @@ def report_missing(session: pytest.Session) -> None:
     """
     config = session.config
     options, records = config.stash[OPTIONS], config.stash[SESSION]
-    if session.shouldstop or session.shouldfail:
+    if _is_cut_short(session):
         return
     for verdict in _missing(options, records):
         records.verdicts.append(verdict)
@@ -41,11 +41,12 @@ def finish(session: pytest.Session) -> None:
     """Store the baseline, write the reports, keep the report for the terminal; wrong usage sets exit status 4."""
     config = session.config
     options, records = config.stash[OPTIONS], config.stash[SESSION]
-    if not records.verdicts and not records.broken:
+    if not records.cases:
         return
+    records.cut_short = _is_cut_short(session)
     try:
         if options.update:
-            _store(options, records, interrupted=bool(session.shouldstop or session.shouldfail))
+            _store(options, records)
         report = _report(config, options, records)
         for path in options.reports:
             write_report(report, path)
@@ -55,6 +56,12 @@ def finish(session: pytest.Session) -> None:
     config.stash[REPORT] = report
     if records.usage_error:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _is_cut_short(session: pytest.Session) -> bool:
+    """Tell whether cases were left out at the end: by -x, by a usage error, by Ctrl-C, by a crash."""
+    broken_off = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+    return bool(session.shouldstop or session.shouldfail) or getattr(session, "exitstatus", 0) in broken_off
 
 
 def print_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -88,7 +95,7 @@ def print_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
 
 def _missing(options: Options, records: Records) -> Iterator[Verdict]:
     for baseline in options.compare:
-        suites = {name: suite for suite, names in baseline.config.get("suites", {}).items() for name in names}
+        suites = _suites_of(baseline)
         in_scope = [
             stored for name, stored in baseline.measurements.items() if suites.get(name) in records.whole_suites
         ]
@@ -110,11 +117,11 @@ def _failed_case(verdict: Verdict) -> pytest.TestReport:
     )
 
 
-def _store(options: Options, records: Records, *, interrupted: bool) -> None:
+def _store(options: Options, records: Records) -> None:
     """Record what was measured; a run that broke off, or measured nothing usable, leaves the baseline as it was."""
     assert options.update is not None
     broken = [verdict.measurement for verdict in records.verdicts if verdict.outcome is Outcome.INVALID]
-    if interrupted or broken or records.usage_error:
+    if records.cut_short or broken or records.usage_error:
         why = f"{broken[0]} is invalid" if broken else "the run was cut short"
         records.notes.append(f"baseline {options.update} was not stored: {why}")
         return
@@ -126,11 +133,22 @@ def _store(options: Options, records: Records, *, interrupted: bool) -> None:
         measurements=records.measurements,
     )
     if baselines.exists(options.baseline_dir, options.update):
-        new = baselines.merge(
-            baselines.load(options.baseline_dir, options.update), new, only_new=options.update_only_new
-        )
+        old = baselines.load(options.baseline_dir, options.update)
+        if not options.update_only_new:
+            old = replace(old, measurements=_still_there(old, records))
+        new = baselines.merge(old, new, only_new=options.update_only_new)
     baselines.save(options.baseline_dir, new)
     records.notes.append(f"stored {len(records.measurements)} measurements in {new.path}")
+
+
+def _still_there(old: baselines.Baseline, records: Records) -> dict[str, Measurement]:
+    """Leave out what a suite once measured and, run whole, does not measure any more: so its loss is accepted."""
+    suites = _suites_of(old)
+    return {name: each for name, each in old.measurements.items() if suites.get(name) not in records.whole_suites}
+
+
+def _suites_of(baseline: baselines.Baseline) -> dict[str, str]:
+    return {name: suite for suite, names in baseline.config.get("suites", {}).items() for name in names}
 
 
 def _report(config: pytest.Config, options: Options, records: Records) -> Report:
@@ -141,7 +159,7 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         measurements=tuple(records.measurements[name] for name in sorted(records.measurements) if name in judged),
         verdicts=tuple(sorted(records.verdicts, key=lambda verdict: (verdict.suite, verdict.measurement))),
         broken=tuple(records.broken),
-        notes=tuple(records.notes),
+        notes=(*("the run was cut short: not every case ran",) * records.cut_short, *records.notes),
         answers=tuple(records.answers),
         rows=tuple(records.rows),
         fail_on=options.fail_on,

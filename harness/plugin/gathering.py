@@ -55,6 +55,7 @@ def collect(config: pytest.Config, report: pytest.TestReport) -> None:
     records = config.stash[SESSION]
     said = Records.unpack(json.loads(report.__dict__[PACKED]))
     records.add(said)
+    records.cases += 1
     records.usage_error = records.usage_error or report.__dict__.get(USAGE, "")
     if report.failed and not said.measurements:
         records.broken.append((report.nodeid, report.longreprtext))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import InvalidRunError
+from harness.errors import InvalidRunError, UsageError
 from harness.gate import explain, judge
 from harness.plugin.collecting import suite_of
 from harness.plugin.options import Options
@@ -19,6 +19,11 @@ def decide(item: pytest.Item, measurement: Measurement, against: Measurement | N
     """Record the verdicts on a measurement; fail the case on a bad one, stop it where the run itself is broken."""
     options = item.config.stash[OPTIONS]
     records = item.stash[CASE]
+    if records.measurements:
+        raise UsageError(
+            f"{item.nodeid} gates a second measurement, {measurement.name}; p-values are adjusted for one a case, so "
+            "split the case or parametrise it."
+        )
     allowed = options.margins.get(measurement.metric, options.margin(measurement.metric) if margin is None else margin)
     comparisons = item.config.stash[COMPARISONS]
     verdicts = [

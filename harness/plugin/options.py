@@ -16,6 +16,7 @@ from harness.once import default_cache
 from harness.records import Outcome, SampleSet
 from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, trained_from
 from harness.report import check_suffix
+from harness.rows import read_rows
 from harness.samples import read_samples
 from harness.training.recipe import base_reference
 
@@ -97,14 +98,27 @@ def read_options(config: pytest.Config) -> Options:
     get = config.getoption
     trust = Trust(remote_code=get("trust_remote_code"), pickle=get("allow_pickle"))
     recipe = _existing(get("recipe"), "--recipe")
+    train_data = _existing(get("train_data"), "--train-data")
+    sources = [name for name in ("recipe", "trainer", "train_data") if get(name)]
+    if len(sources) > 1:
+        both = " and ".join(f"--{name.replace('_', '-')}" for name in sources)
+        raise UsageError(f"{both} each name training rows to inspect; give one of them.")
+    if train_data is not None:
+        read_rows(train_data)
     model = _model(get("model"), recipe, trust)
     baseline_dir = get("baseline_dir") or config.rootpath / "baselines"
     update = _update_name(get("baseline"), get("baseline_update") or get("baseline_update_new"))
     only_new = get("baseline_update_new")
+    if only_new and get("baseline_update"):
+        raise UsageError("--baseline-update overwrites and --baseline-update-new does not; give one of them.")
+    if update is not None:
+        _check_update(baseline_dir, update, get("limit"))
     # A baseline that is about to be overwritten is no judge; one that only grows still is, once it exists.
     judges = [name for name in get("baseline") if name != update or (only_new and baselines.exists(baseline_dir, name))]
     for path in get("report"):
         check_suffix(path)
+        if path.is_dir():
+            raise UsageError(f"--report {path}: this is a folder; name a file in it.")
     margins = dict(get("margin"))
     for metric in margins:
         margin_for(metric)
@@ -114,7 +128,7 @@ def read_options(config: pytest.Config) -> Options:
         base_model=_base_model(get("base_model"), model, recipe, trust),
         recipe=recipe,
         trainer=get("trainer"),
-        train_data=_existing(get("train_data"), "--train-data"),
+        train_data=train_data,
         samples=_samples(get("samples")),
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
@@ -153,9 +167,20 @@ def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, t
     if model is None or model.kind is Kind.DEMO:
         return parse_reference("demo:base", trust)
     if model.kind is Kind.ADAPTER:
-        return parse_reference(adapter_base(Path(model.location)), trust)
+        return _base_of_adapter(model, trust)
     base = trained_from(Path(model.location)) if model.kind is Kind.CHECKPOINT else None
     return parse_reference(base, trust) if base else None
+
+
+def _base_of_adapter(model: ModelRef, trust: Trust) -> ModelRef:
+    named = adapter_base(Path(model.location))
+    try:
+        return parse_reference(named, trust)
+    except UsageError as error:
+        raise UsageError(
+            f"{model.text}: its adapter_config.json names the base {named!r}, which cannot be used ({error}); "
+            "say where it is with --base-model."
+        ) from None
 
 
 def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
@@ -180,6 +205,20 @@ def _update_name(named: list[str], updating: bool) -> str | None:
     if len(named) > 1:
         raise UsageError(f"--baseline-update records one baseline, {len(named)} are named; keep one --baseline.")
     return named[0] if named else "main"
+
+
+def _check_update(directory: Path, name: str, limit: int | None) -> None:
+    """See before anything is measured that the baseline can be stored, and that a subset does not replace the whole."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"--baseline-dir {directory}: this is a file; name a folder.")
+    if not baselines.exists(directory, name):
+        return
+    whole = [each for each in baselines.load(directory, name).measurements.values() if not each.limited]
+    if limit is not None and whole:
+        raise UsageError(
+            f"--limit {limit} would replace whole measurements of baseline {name} (such as {whole[0].name}, "
+            f"n {whole[0].n}) by a subset; leave --limit out, or record under another name."
+        )
 
 
 def _cache(config: pytest.Config) -> Path:

@@ -25,6 +25,8 @@ class Records:
     environment: dict[str, Any] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
     usage_error: str = ""
+    cases: int = 0
+    cut_short: bool = False
 
     def add(self, other: Records) -> None:
         """Take over what another process, or one case, has recorded."""

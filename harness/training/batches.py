@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.records import RowPreview
 
 if TYPE_CHECKING:
@@ -67,10 +67,20 @@ def collated(trainer: Trainer, limit: int = 64) -> list[Batch]:
         batches = []
         for start in range(0, len(features), size):
             chosen = features[start : start + size]
-            # A collator that changes its rows must not change what it is compared with.
-            inputs = loader.collate_fn(copy.deepcopy(chosen))
-            batches.append(Batch(dict(inputs), tuple(chosen), start))
+            batches.append(Batch(_collate(loader.collate_fn, chosen), tuple(chosen), start))
     return batches
+
+
+def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    # A collator that changes its rows must not change what it is compared with.
+    try:
+        return dict(collate(copy.deepcopy(rows)))
+    except Exception as error:  # whatever the user's collator raises
+        reason = next(iter(str(error).splitlines()), "")
+        raise UsageError(
+            f"the trainer's data collator ({type(collate).__name__}) fails on its own prepared rows with "
+            f"{type(error).__name__}: {reason} train() would fail in the same way; use a collator that pads labels too."
+        ) from error
 
 
 def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.chat.conversation import Conversation, PlainText, read_row
-from harness.chat.frame import REFUSALS
 from harness.chat.probe import ChatProbe, probe
 from harness.chat.spans import RowSpans, plain_row, row_spans, spans_of_ids
-from harness.chat.template import encode, prepare
+from harness.chat.template import REFUSALS, encode, prepare
 from harness.errors import DataError, UsageError
 from harness.training.batches import IGNORED, Batch, Segment, collated, segments
 

@@ -17,7 +17,28 @@ from harness.training.inspection import Inspection, Match, ending_ids, place
 def turns_are_supervised(seen: Inspection) -> list[Finding]:
     """Of every turn that is to be learned, content and terminator are supervised, and nothing else of the row is."""
     checkable = ("whole", "cut") if seen.plain else ("whole", "cut", "unknown")
-    return [f for match in seen.matches if match.likeness in checkable for f in _turns_of(match, seen)]
+    matches = [match for match in seen.matches if match.likeness in checkable]
+    return _mixed(matches, seen) or [finding for match in matches for finding in _turns_of(match, seen)]
+
+
+def _mixed(matches: Sequence[Match], seen: Inspection) -> list[Finding]:
+    """Where nothing declares what is learned: rows of chats that learn their prompts among rows that do not."""
+    if seen.policy != "undeclared":
+        return []
+    chats = [match for match in matches if match.spans.turns]
+    whole = [match for match in chats if IGNORED not in match.segment.labels[1:]]
+    if not whole or len(whole) == len(chats):
+        return []
+    fewer = whole if 2 * len(whole) <= len(chats) else [match for match in chats if match not in whole]
+    return [
+        Finding(
+            "some rows learn their prompts and others do not",
+            f"{place(fewer[0], 1)}, and {len(fewer) - 1} rows like it",
+            "one way of masking for all rows",
+            f"{len(whole)} of {len(chats)} rows supervise every token",
+            "see where the mask gets lost on its way through the row builder or the collator",
+        )
+    ]
 
 
 def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
@@ -31,6 +52,8 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
         missing = [i for i in range(turn.start, min(turn.end, len(supervised))) if not supervised[i] and i > 0]
         if missing:
             findings.append(_masked(match, missing, seen, turn))
+        if match.likeness == "whole" and turn.terminator is None and seen.habits.ends_last_turn and not seen.plain:
+            findings.append(_unended(match, turn, seen))
     foreign = [i for i, learned in enumerate(supervised) if learned and i > 0 and i not in allowed]
     if foreign:
         findings.append(_foreign(match, foreign, seen))
@@ -84,6 +107,17 @@ def _masked(match: Match, missing: Sequence[int], seen: Inspection, turn: Turn |
     )
 
 
+def _unended(match: Match, turn: Turn, seen: Inspection) -> Finding:
+    after = match.segment.ids[turn.end : turn.end + 4]
+    return Finding(
+        "the template ends some turns with its terminator and this one without",
+        place(match, turn.end),
+        f"a control token, {seen.habits.terminator!r} as in other rows",
+        f"{quoted(seen.tokenizer, after)} after the content" if after else "the end of the row",
+        "let tokenizer.chat_template end every assistant turn in the same way",
+    )
+
+
 def _foreign(match: Match, foreign: Sequence[int], seen: Inspection) -> Finding:
     run = [i for n, i in enumerate(foreign) if i == foreign[0] + n]
     return Finding(
@@ -129,6 +163,5 @@ def notes(seen: Inspection) -> tuple[str, ...]:
 
 
 def _ends_are_learned(seen: Inspection) -> bool:
-    """Whether a terminator is supervised in any row that was not cut, or there is no such row."""
-    whole = [match.segment for match in seen.matches if match.likeness in ("whole", "unknown")]
-    return not whole or any(label in ending_ids(seen) for segment in whole for label in segment.labels[1:])
+    """Whether a terminator is supervised in any row; where all rows are cut before their end, it is in none."""
+    return any(label in ending_ids(seen) for match in seen.matches for label in match.segment.labels[1:])

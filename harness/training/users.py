@@ -22,14 +22,14 @@ def users_trainer(spec: str, root: Path) -> Any:
         sys.path.insert(0, str(root))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
         raise UsageError(f"--trainer {spec}: importing {module_name} failed with {_shown(error)}.") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(f"--trainer {spec}: {module_name} has no function {function_name!r}; check its name.")
     try:
         trainer = function()
-    except Exception as error:  # whatever the user's function raises
+    except (Exception, SystemExit) as error:  # whatever the user's function raises
         raise UsageError(f"--trainer {spec}: {function_name}() failed with {_shown(error)}.") from error
     if not isinstance(trainer, Trainer):
         raise UsageError(
@@ -41,6 +41,6 @@ def users_trainer(spec: str, root: Path) -> Any:
     return trainer
 
 
-def _shown(error: Exception) -> str:
+def _shown(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
