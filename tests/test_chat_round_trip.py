@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 from chat_pieces import CHATML, MARKED, WITH_BOS, tokenizer_with
 from harness.chat import atoms, opening, reload, round_trip
 from harness.chat.probe import probe
+from harness.chat.template import template_digest
 
 LLAMA_2_LIKE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
@@ -72,6 +73,43 @@ def test_a_doubled_message_is_found():
     habits = probe(tokenizer)
     tokenizer.chat_template = template
     assert "loses, doubles or reorders" in round_trip.messages_survive(tokenizer, habits)[0].what
+
+
+@pytest.mark.parametrize(
+    "filtered",
+    ["m['content'][:40]", "m['content']|lower", "m['content'].split('\n')[0]", "m['content']|tojson", "m['content']|e"],
+)
+def test_a_template_that_rewrites_a_content_is_found(filtered):
+    whats = {f.what for f in everything_wrong_with(tokenizer_with(CHATML.replace("m['content']", filtered)))}
+    assert "the template changes what the user says" in whats
+    assert "the template changes what the assistant says" in whats
+
+
+def test_a_template_that_trims_contents_raises_no_alarm():
+    assert everything_wrong_with(tokenizer_with(CHATML.replace("m['content']", "m['content']|trim"))) == []
+
+
+def test_a_template_that_forgets_the_beginning_of_a_long_conversation_is_found():
+    template = CHATML.replace("for m in messages", "for m in messages[-8:]")
+    assert "the template loses, doubles or reorders messages" in {
+        finding.what for finding in everything_wrong_with(tokenizer_with(template))
+    }
+
+
+def test_a_generation_prompt_that_a_system_message_takes_away_is_found():
+    template = CHATML.replace(
+        "{% if add_generation_prompt", "{% if messages[0].role != 'system' and add_generation_prompt"
+    )
+    whats = {finding.what for finding in everything_wrong_with(tokenizer_with(template))}
+    assert whats == {"the generation prompt is not what training rows have before an answer"}
+
+
+def test_the_digest_names_what_is_written_and_not_how():
+    digest = template_digest(tokenizer_with(CHATML))
+    assert template_digest(tokenizer_with("{# a comment #}" + CHATML)) == digest
+    assert template_digest(tokenizer_with(CHATML.replace("<|im_end|>", "<|im_end|> "))) != digest
+    dated = "{{ strftime_now('%d') }}" + CHATML
+    assert template_digest(tokenizer_with(dated)) == template_digest(tokenizer_with(dated)) != digest
 
 
 def test_two_bos_tokens_are_found():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import DataError, ModelError, ModelReferenceError
+from harness.errors import DataError, InvalidRunError, ModelError, ModelReferenceError
 from harness.models.batches import Budget, longest_first
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
@@ -165,3 +165,17 @@ def test_pickle_weights_and_remote_code_name_the_option_that_allows_them(tmp_pat
     config.write_text(config.read_text().replace("{", '{"auto_map": {"AutoConfig": "evil.Config"},', 1))
     with pytest.raises(ModelReferenceError, match=r"--trust-remote-code"):
         parse_reference(str(tmp_path))
+
+
+def test_a_model_that_computes_nan_gives_no_answers(folder):
+    model = loaded(folder)
+    model.module.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(InvalidRunError, match=r"computes NaN"):
+        model.generate(CHATS, max_new_tokens=4)
+
+
+def test_a_conversation_that_the_template_refuses_is_one_sentence(folder):
+    model = loaded(folder)
+    model.tokenizer.chat_template = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}hello"
+    with pytest.raises(DataError, match=r"refuses a conversation of system, user"):
+        model.generate([({"role": "system", "content": "a"}, {"role": "user", "content": "b"})], max_new_tokens=4)

@@ -127,6 +127,69 @@ def test_a_broken_run_leaves_the_baseline_alone(project):
     assert (project.path / "baselines/main/baseline.json").read_bytes() == before
 
 
+def test_a_case_may_gate_one_measurement_only(project):
+    write_suite(project)
+    suite = project.path / "suites" / "test_forgetting.py"
+    twice = suite.read_text(encoding="utf-8").replace("    gate(", "    for name in 'ab': gate(")
+    suite.write_text(twice, encoding="utf-8")
+    result = run(project)
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*gates a second measurement*"])
+
+
+def test_a_lost_measurement_is_accepted_by_an_update(project):
+    write_suite(project)
+    run(project, "--baseline-update")
+    suite = project.path / "suites" / "test_forgetting.py"
+    suite.write_text(suite.read_text(encoding="utf-8").replace('["history", "music"]', '["history"]'), encoding="utf-8")
+    assert run(project, "--baseline", "main").ret == 1
+    assert run(project, "--baseline", "main", "--baseline-update").ret == 0
+    assert run(project, "--baseline", "main").ret == 0
+
+
+def test_a_subset_never_replaces_a_whole_measurement(project):
+    write_suite(project)
+    run(project, "--baseline-update")
+    result = run(project, "--baseline-update", "--limit", "5")
+    assert result.ret == 4
+    assert "leave --limit out" in result.stderr.str()
+
+
+def test_a_run_that_is_broken_off_stores_nothing_and_says_so(project):
+    write_suite(project)
+    suite = project.path / "suites" / "test_forgetting.py"
+    broken_off = (
+        suite.read_text(encoding="utf-8") + "\n\n@pytest.mark.forgetting\ndef test_z():\n    raise KeyboardInterrupt\n"
+    )
+    suite.write_text(broken_off, encoding="utf-8")
+    result = run(project, "--baseline-update")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*main was not stored: the run was cut short*"])
+    assert not (project.path / "baselines").exists()
+
+
+def test_cases_without_a_number_are_reported_too(project):
+    project.makepyfile(
+        test_mask="import pytest\n@pytest.mark.mask\ndef test_a(note):\n    note('supervised: every turn')\n"
+    )
+    result = project.runpytest_subprocess("test_mask.py", "--report", "out.md")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*supervised: every turn*"])
+    assert "supervised" in (project.path / "out.md").read_text(encoding="utf-8")
+
+
+def test_a_users_mistake_is_said_once(project):
+    project.makepyfile(
+        test_mask="import pytest\nfrom harness.errors import DataError\n"
+        "@pytest.fixture(scope='session')\ndef rows():\n    raise DataError('rows.jsonl:3: no')\n"
+        "@pytest.mark.mask\n@pytest.mark.parametrize('n', range(9))\ndef test_a(rows, n):\n    pass\n"
+    )
+    result = project.runpytest_subprocess("test_mask.py")
+    assert result.ret == 4
+    result.assert_outcomes(errors=1)
+    assert "Traceback" not in result.stdout.str()
+
+
 def test_two_workers_say_the_same_as_one_process(project):
     write_suite(project)
     run(project, "--baseline-update")
@@ -156,6 +219,12 @@ def test_two_workers_say_the_same_as_one_process(project):
         (["--limit", "0"], "1 or more"),
         (["--trainer", "module"], "MODULE:FUNCTION"),
         (["--baseline", "a", "--baseline", "b", "--baseline-update"], "keep one --baseline"),
+        (["--baseline", "", "--baseline-update"], "empty name"),
+        (["--baseline", "../evil", "--baseline-update"], "cannot name a baseline"),
+        (["--baseline-update", "--baseline-update-new"], "give one of them"),
+        (["--recipe", "conftest.py", "--trainer", "a:b"], "give one of them"),
+        (["--report", "suites/.md"], "--report"),
+        (["--model", ""], "unset variable"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_status_4(project, arguments, sentence):

@@ -6,7 +6,7 @@ from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling
 
 from chat_pieces import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.training import collation, mask, sources
 from harness.training.batches import collated, preview, segments
 from harness.training.inspection import inspect_batches
@@ -179,6 +179,41 @@ def test_a_terminator_that_no_row_teaches_is_found():
     trainer = prepared_as(trainer_of(), terminator_masked)
     seen = inspect_batches(prepared_as(trainer, only_the_last_turn), ROWS)
     assert mask.terminator_is_learned(seen)
+
+
+def test_rows_that_are_all_cut_before_their_end_are_found():
+    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "noon " * 40}]}] * 6
+    assert "no row teaches the model to end its turn" in whats(trainer_of(CHATML, rows=rows, max_length=30), rows)
+
+
+def test_a_mask_that_is_lost_on_some_rows_is_found():
+    lost = iter([True, False, False])
+
+    def lose(ids, labels):
+        return ids, list(ids) if next(lost) else labels
+
+    trainer = prepared_as(trainer_of(), lose)
+    trainer.args.assistant_only_loss = False
+    trainer.args.completion_only_loss = None
+    trainer.completion_only_loss = False
+    assert "some rows learn their prompts and others do not" in whats(trainer)
+
+
+def test_a_turn_in_the_middle_without_its_terminator_is_found():
+    ended = "m['content'] + '<|im_end|>' }}{% endgeneration"
+    template = MARKED.replace(ended, "m['content'] + ('<|im_end|>' if loop.last else '') }}{% endgeneration")
+    assert "the template ends some turns with its terminator and this one without" in whats(trainer_of(template))
+
+
+def test_a_collator_that_fails_is_one_sentence():
+    trainer = trainer_of()
+
+    def ragged(rows):
+        raise ValueError("expected sequence of length 29 at dim 1 (got 30)")
+
+    trainer.data_collator = ragged
+    with pytest.raises(UsageError, match=r"data collator .* fails on its own prepared rows"):
+        collated(trainer)
 
 
 def test_rows_that_were_dropped_are_counted():

@@ -200,6 +200,8 @@ def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
 
 
 def _update_name(named: list[str], updating: bool) -> str | None:
+    if "" in named:
+        raise UsageError("--baseline has an empty name (an unset variable?); name a baseline, such as main.")
     if not updating:
         return None
     if len(named) > 1:
