@@ -223,12 +223,14 @@ def test_two_workers_say_the_same_as_one_process(project):
         (["--baseline", "../evil", "--baseline-update"], "cannot name a baseline"),
         (["--baseline-update", "--baseline-update-new"], "give one of them"),
         (["--recipe", "conftest.py", "--trainer", "a:b"], "give one of them"),
-        (["--report", "suites/.md"], "--report"),
+        (["--report", "suites"], "no suffix"),
+        (["--report", "folder.md"], "this is a folder"),
         (["--model", ""], "unset variable"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_status_4(project, arguments, sentence):
     write_suite(project)
+    (project.path / "folder.md").mkdir()
     result = run(project, *arguments)
     assert result.ret == 4
     output = result.stdout.str() + result.stderr.str()
