@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.plugin import collecting, finishing, gathering
-from harness.plugin.options import add_options, read_options
+from harness.plugin.arguments import add_options
+from harness.plugin.options import read_options
 from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
 
 pytest_plugins = (
