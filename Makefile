@@ -29,6 +29,9 @@ tests: $(VENV)/installed
 demo-weights: $(VENV)/installed
 	$(BIN)/python -m harness.demo harness/demo/weights
 
+bundled-data: $(VENV)/installed
+	$(BIN)/python -m harness.demo --data suites/data
+
 benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/main_job.py
 
