@@ -13,14 +13,14 @@ from typing import Any
 from timing import Part, Timed, in_turns, seconds, stopwatch
 
 from harness.chat.probe import probe
+from harness.inspection.mask import turns_are_supervised
+from harness.inspection.matching import inspect_batches
+from harness.inspection.stand_in import stand_in_trainer
 from harness.models.fetch import checkpoint_folder
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
 from harness.references import Kind, ModelRef
 from harness.rows import read_rows
-from harness.training.inspection import inspect_batches
-from harness.training.mask import turns_are_supervised
-from harness.training.stand_in import stand_in_trainer
 
 ROOT = Path(__file__).parent.parent
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.training import batches, collation, inspection, mask, sources
+from harness.inspection import batches, collation, mask, matching, sources
 
 pytestmark = [pytest.mark.mask, pytest.mark.preflight]
 
@@ -11,7 +11,7 @@ ROWS = 64  # rows that are inspected, from the first on
 
 @pytest.fixture(scope="module")
 def as_trained(trainer, training_rows):
-    return inspection.inspect_batches(trainer, training_rows, limit=ROWS)
+    return matching.inspect_batches(trainer, training_rows, limit=ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +28,21 @@ def longest(as_trained):
 
 @pytest.fixture(scope="module")
 def cut_short(tokenizer, some_rows, longest):
-    from harness.training.stand_in import stand_in_trainer
+    from harness.inspection.stand_in import stand_in_trainer
 
-    return inspection.inspect_batches(stand_in_trainer(tokenizer, some_rows, max_length=longest - 1), some_rows)
+    return matching.inspect_batches(stand_in_trainer(tokenizer, some_rows, max_length=longest - 1), some_rows)
 
 
 @pytest.fixture(scope="module")
 def packing_trainer(tokenizer, some_rows, longest):
-    from harness.training.stand_in import stand_in_trainer
+    from harness.inspection.stand_in import stand_in_trainer
 
     return stand_in_trainer(tokenizer, some_rows, packing=True, max_length=2 * longest)
 
 
 @pytest.fixture(scope="module")
 def packed(packing_trainer, some_rows):
-    return inspection.inspect_batches(packing_trainer, some_rows)
+    return matching.inspect_batches(packing_trainer, some_rows)
 
 
 def test_rows_are_what_the_template_renders(as_trained, no_findings):
@@ -86,7 +86,7 @@ def test_documents_of_the_training_set_do_not_see_each_other(as_trained, no_find
 
 
 def test_the_loss_is_the_mean_over_supervised_tokens(trainer, as_trained, no_findings):
-    from harness.training.reference_loss import loss_equals_reference
+    from harness.inspection.reference_loss import loss_equals_reference
 
     if getattr(trainer.args, "loss_type", "nll") != "nll":
         pytest.skip(f"the trainer minimises loss_type={trainer.args.loss_type!r}, not the negative log-likelihood")
@@ -104,7 +104,7 @@ def test_packed_rows_hold_whole_documents_with_their_masks(packed, no_findings):
 
 
 def test_packed_documents_do_not_see_each_other(packed, packing_trainer, no_findings):
-    from harness.training.reference_loss import loss_equals_reference
+    from harness.inspection.reference_loss import loss_equals_reference
 
     no_findings(
         collation.packed_documents_are_apart(packed) + loss_equals_reference(packing_trainer, packed.batches[0])

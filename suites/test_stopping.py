@@ -3,8 +3,7 @@
 import pytest
 
 from harness import greedy_answers, hardly_stops, leaked_control_text, loop_rate, stop_rate
-from harness.chat import round_trip
-from harness.models import generation_config
+from harness.inspection import stopping
 
 pytestmark = pytest.mark.stopping
 
@@ -15,13 +14,13 @@ def prompts(samples, answerable):
 
 
 @pytest.mark.preflight
-def test_generation_stops_where_the_template_ends_a_turn(tokenizer, chat_probe, stop_ids, no_findings):
-    no_findings(round_trip.terminator_stops_generation(tokenizer, chat_probe, stop_ids))
+def test_generation_stops_where_the_template_ends_a_turn(saved, no_findings):
+    no_findings(stopping.terminator_stops_generation(saved))
 
 
 @pytest.mark.preflight
-def test_nothing_keeps_the_model_from_ending(model, chat_probe, no_findings):
-    no_findings(generation_config.nothing_holds_the_terminator_back(model.module.generation_config, chat_probe))
+def test_nothing_keeps_the_model_from_ending(saved, no_findings):
+    no_findings(stopping.nothing_holds_the_terminator_back(saved))
 
 
 def test_answers_end_as_often_as_before(model, base_model, prompts, gate):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.chat import atoms, drift, opening, reload, round_trip
+from harness.chat import atoms, opening, round_trip
+from harness.inspection import checkpoint, drift, reload
 
 pytestmark = [pytest.mark.template, pytest.mark.preflight]
 
@@ -23,24 +24,24 @@ def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, cha
     no_findings(opening.generation_prompt_opens_the_turn(tokenizer, chat_probe))
 
 
-def test_the_template_is_the_recorded_one(chat_probe, recorded_templates, no_findings):
-    no_findings(drift.template_is_the_recorded_one(chat_probe, recorded_templates))
+def test_the_template_is_the_recorded_one(saved, no_findings):
+    no_findings(drift.template_is_the_recorded_one(saved))
 
 
-def test_every_id_has_an_embedding(tokenizer, chat_probe, vocab_rows, no_findings):
-    no_findings(round_trip.ids_fit_the_model(tokenizer, chat_probe, vocab_rows))
+def test_every_id_has_an_embedding(saved, no_findings):
+    no_findings(checkpoint.ids_fit_the_model(saved))
 
 
-def test_decoded_text_encodes_to_the_same_ids(tokenizer, no_findings):
-    no_findings(round_trip.encoding_is_stable(tokenizer))
+def test_decoded_text_encodes_to_the_same_ids(saved, no_findings):
+    no_findings(reload.encoding_is_stable(saved))
 
 
 def test_a_conversation_renders_the_same_every_time(tokenizer, chat_probe, no_findings):
     no_findings(round_trip.rendering_is_repeatable(tokenizer, chat_probe))
 
 
-def test_saving_and_loading_keeps_the_tokenizer(tokenizer, chat_probe, tmp_path, no_findings):
-    no_findings(reload.saving_keeps_the_tokenizer(tokenizer, chat_probe, tmp_path))
+def test_saving_and_loading_keeps_the_tokenizer(saved, no_findings):
+    no_findings(reload.saving_keeps_the_tokenizer(saved))
 
 
 def test_habits_of_the_template_are_reported(chat_probe, note):

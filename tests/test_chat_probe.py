@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import trl
 
-from chat_pieces import CHATML, WITH_BOS, tokenizer_with
 from harness.chat.control import MARKER
 from harness.chat.probe import probe
 from harness.errors import ModelError
+from harness.zoo.parts import CHATML, WITH_BOS, tokenizer_with
 
 
 def test_the_terminator_is_what_follows_the_answer_and_not_the_eos_token():

@@ -4,10 +4,12 @@ import pytest
 from tokenizers import decoders, pre_tokenizers
 from transformers import AutoTokenizer
 
-from chat_pieces import CHATML, MARKED, WITH_BOS, tokenizer_with
-from harness.chat import atoms, opening, reload, round_trip
+from harness.chat import atoms, opening, round_trip
 from harness.chat.probe import probe
 from harness.chat.template import template_digest
+from harness.inspection import checkpoint, reload, stopping
+from harness.inspection.checkpoint import Checkpoint
+from harness.zoo.parts import CHATML, MARKED, WITH_BOS, tokenizer_with
 
 LLAMA_2_LIKE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
@@ -25,16 +27,21 @@ STRIPPING = CHATML.replace("m['content']", "m['content'] | trim")
 LEGITIMATE = (CHATML, MARKED, WITH_BOS, LLAMA_2_LIKE, ROLE_NAMES_AS_TEXT, PREFILLED, DATED, STRIPPING)
 
 
+def saved_as(tokenizer, **parts):
+    return Checkpoint(tokenizer, probe(tokenizer), **parts)
+
+
 def everything_wrong_with(tokenizer):
     habits = probe(tokenizer)
+    saved = saved_as(tokenizer, stop_ids={habits.terminator_id} - {None}, vocab_rows=len(tokenizer))
     return [
         *atoms.control_strings_are_atomic(tokenizer, habits),
         *round_trip.messages_survive(tokenizer, habits),
         *round_trip.bos_is_single(tokenizer, habits),
         *opening.generation_prompt_opens_the_turn(tokenizer, habits),
-        *round_trip.terminator_stops_generation(tokenizer, habits, {habits.terminator_id} - {None}),
-        *round_trip.encoding_is_stable(tokenizer),
-        *round_trip.ids_fit_the_model(tokenizer, habits, len(tokenizer)),
+        *stopping.terminator_stops_generation(saved),
+        *reload.encoding_is_stable(saved),
+        *checkpoint.ids_fit_the_model(saved),
         *round_trip.rendering_is_repeatable(tokenizer, habits),
     ]
 
@@ -149,15 +156,14 @@ def test_a_trailing_space_in_the_generation_prompt_is_found():
 
 def test_a_terminator_on_which_generation_does_not_stop_is_found():
     tokenizer = tokenizer_with(CHATML)
-    (finding,) = round_trip.terminator_stops_generation(tokenizer, probe(tokenizer), {tokenizer.eos_token_id})
+    (finding,) = stopping.terminator_stops_generation(saved_as(tokenizer, stop_ids={tokenizer.eos_token_id}))
     assert "<|im_end|>" in finding.expected
     assert "<|end|>" in finding.found
 
 
 def test_an_id_beyond_the_embeddings_is_found():
     tokenizer = tokenizer_with(CHATML)
-    habits = probe(tokenizer)
-    findings = round_trip.ids_fit_the_model(tokenizer, habits, habits.terminator_id)
+    findings = checkpoint.ids_fit_the_model(saved_as(tokenizer, vocab_rows=probe(tokenizer).terminator_id))
     assert any("terminator" in finding.where for finding in findings)
 
 
@@ -167,14 +173,11 @@ def test_a_decoder_that_tidies_the_text_is_found():
     assert "decoding changes the text" in everything_wrong_with(tokenizer)[0].what
 
 
-def test_saving_and_loading_changes_nothing(tmp_path):
-    tokenizer = tokenizer_with(WITH_BOS, adds_bos=True)
-    assert reload.saving_keeps_the_tokenizer(tokenizer, probe(tokenizer), tmp_path) == []
+def test_saving_and_loading_changes_nothing():
+    assert reload.saving_keeps_the_tokenizer(saved_as(tokenizer_with(WITH_BOS, adds_bos=True))) == []
 
 
-def test_a_template_that_is_not_saved_is_found(tmp_path, monkeypatch):
-    tokenizer = tokenizer_with(CHATML)
-    habits = probe(tokenizer)
+def test_a_template_that_is_not_saved_is_found(monkeypatch):
     load = AutoTokenizer.from_pretrained
 
     def without_template(folder):
@@ -182,7 +185,7 @@ def test_a_template_that_is_not_saved_is_found(tmp_path, monkeypatch):
         return load(folder)
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", without_template)
-    (finding,) = reload.saving_keeps_the_tokenizer(tokenizer, habits, tmp_path)
+    (finding,) = reload.saving_keeps_the_tokenizer(saved_as(tokenizer_with(CHATML)))
     assert finding.found == "no template"
 
 

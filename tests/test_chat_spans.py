@@ -1,10 +1,10 @@
 import pytest
 
-from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 from harness.chat.conversation import Conversation, PlainText, read_row
 from harness.chat.probe import probe
 from harness.chat.spans import row_spans, spans_of_ids
 from harness.errors import DataError, ModelError
+from harness.zoo.parts import CHATML, MARKED, ROWS, tokenizer_with
 
 
 def taught(tokenizer, messages):

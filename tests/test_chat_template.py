@@ -1,9 +1,9 @@
 import pytest
 
-from chat_pieces import CHATML, ROWS, tokenizer_with
 from harness.chat.probe import probe
 from harness.chat.template import encode, has_generation_markers, prepare, render, template_digest
 from harness.errors import ModelError
+from harness.zoo.parts import CHATML, ROWS, tokenizer_with
 
 MESSAGES = ROWS[1]["messages"]
 

@@ -24,10 +24,13 @@ LAYERS = {
     "harness.models": 2,
     "harness.metrics": 3,
     "harness.training": 3,
+    "harness.inspection": 3,
     "harness.gate": 4,
     "harness.baselines": 4,
     "harness.report": 5,
     "harness.plugin": 6,
+    "harness.zoo": 6,
+    "harness.__main__": 6,
 }
 """A package's layer is also that of the modules in it."""
 

@@ -5,12 +5,12 @@ import torch
 from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling
 
-from chat_pieces import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
 from harness.errors import DataError, UsageError
-from harness.training import collation, mask, sources
-from harness.training.batches import collated, preview, segments
-from harness.training.inspection import inspect_batches
-from harness.training.stand_in import stand_in_trainer
+from harness.inspection import collation, mask, sources
+from harness.inspection.batches import collated, preview, segments
+from harness.inspection.matching import inspect_batches
+from harness.inspection.stand_in import stand_in_trainer
+from harness.zoo.parts import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with
 
 CHECKS = (
     sources.rows_are_what_the_template_renders,

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from chat_pieces import CHATML, MARKED, ROWS, tokenizer_with
 from harness.errors import DataError, UsageError
-from harness.training.batches import collated
-from harness.training.reference_loss import loss_equals_reference, loss_gap
-from harness.training.stand_in import stand_in_trainer
+from harness.inspection.batches import collated
+from harness.inspection.reference_loss import loss_equals_reference, loss_gap
+from harness.inspection.stand_in import stand_in_trainer
+from harness.zoo.parts import CHATML, MARKED, ROWS, tokenizer_with
 
 
 def trainer_of(template=MARKED, **options):

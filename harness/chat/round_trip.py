@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.chat.control import control_ids, first_difference, name_token, plain_ids, token_text
+from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, sentinel_messages, sentinels, split_at
 from harness.chat.probe import ChatProbe, leading_bos
 from harness.chat.template import REFUSALS, encode, render
@@ -13,17 +13,6 @@ from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PROBE_TEXTS = (
-    "The year 2023 saw 650841823 visitors; don't ask why.",
-    "it 's , ok . n't",
-    "def f(x):\n\tif x > 0:\n        return {'a': [1, 2.5e-3]}\n\n\n",
-    "今天天气很好，我们去公园吧。",
-    "naïve café, Zoë — “quoted” … €5",
-    "🙂👩‍👩‍👧 ok",
-    "two  spaces,   three",
-)
-"""Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
 
 
 RICH_CONTENT = (
@@ -120,84 +109,6 @@ def bos_is_single(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list
             )
         )
     return findings
-
-
-def terminator_stops_generation(
-    tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, stop_ids: Collection[int]
-) -> list[Finding]:
-    """Generation stops on the token that ends an assistant turn, and on no token that ordinary text is made of."""
-    findings = _stops_on_ordinary_text(tokenizer, stop_ids)
-    if habits.terminator_id is None or habits.terminator_id in stop_ids:
-        return findings
-    stops = ", ".join(name_token(tokenizer, i) for i in sorted(stop_ids)) or "nothing"
-    return [
-        *findings,
-        Finding(
-            "generation does not stop where the template ends a turn",
-            "generation_config.eos_token_id",
-            f"to hold {name_token(tokenizer, habits.terminator_id)}",
-            f"stops on {stops}",
-            f"set model.generation_config.eos_token_id to [{habits.terminator_id}, ...] and save it with the model",
-        ),
-    ]
-
-
-def _stops_on_ordinary_text(tokenizer: PreTrainedTokenizerBase, stop_ids: Collection[int]) -> list[Finding]:
-    controls = control_ids(tokenizer)
-    return [
-        Finding(
-            "generation stops on a token of ordinary text",
-            "generation_config.eos_token_id",
-            "control tokens only",
-            name_token(tokenizer, stop_id),
-            f"take {stop_id} out of generation_config.eos_token_id: answers would break off at this text",
-        )
-        for stop_id in sorted(stop_ids)
-        if stop_id < len(tokenizer) and stop_id not in controls
-    ]
-
-
-def encoding_is_stable(tokenizer: PreTrainedTokenizerBase) -> list[Finding]:
-    """Text that was decoded encodes to the same ids again, so nothing but the normaliser's doing is lost."""
-    findings = []
-    for text in PROBE_TEXTS:
-        ids = plain_ids(tokenizer, text)
-        decoded = token_text(tokenizer, ids)
-        again = plain_ids(tokenizer, decoded)
-        if again != ids:
-            at = first_difference(again, ids)
-            findings.append(
-                Finding(
-                    "decoding changes the text",
-                    f"{text!r}, token {at}",
-                    f"{token_text(tokenizer, ids[at : at + 4])!r} after decoding and encoding again",
-                    f"{token_text(tokenizer, again[at : at + 4])!r}",
-                    "switch clean_up_tokenization_spaces off, and compare tokenizer.json with the base model's",
-                )
-            )
-    return findings
-
-
-def ids_fit_the_model(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, vocab_rows: int) -> list[Finding]:
-    """Every id that a conversation or a batch can hold has a row in the embedding matrix of ``vocab_rows`` rows."""
-    named = {
-        "bos": tokenizer.bos_token_id,
-        "eos": tokenizer.eos_token_id,
-        "pad": tokenizer.pad_token_id,
-        "terminator": habits.terminator_id,
-        "highest in a conversation": max(encode(tokenizer, sentinel_messages(ONE_TURN, habits.parts))),
-    }
-    return [
-        Finding(
-            "the tokenizer gives an id that the model has no embedding for",
-            f"the {name} token {name_token(tokenizer, token_id)}",
-            f"an id below {vocab_rows}, the rows of the embedding matrix",
-            f"{token_id}",
-            f"call model.resize_token_embeddings({token_id + 1}) before training, or use the base model's tokenizer",
-        )
-        for name, token_id in named.items()
-        if token_id is not None and token_id >= vocab_rows
-    ]
 
 
 def rendering_is_repeatable(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:

@@ -12,7 +12,7 @@ from harness.chat.probe import ChatProbe, probe
 from harness.chat.spans import RowSpans, plain_row, row_spans, spans_of_ids
 from harness.chat.template import REFUSALS, encode, prepare
 from harness.errors import DataError, UsageError
-from harness.training.batches import IGNORED, Batch, Segment, collated, segments
+from harness.inspection.batches import IGNORED, Batch, Segment, collated, segments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer

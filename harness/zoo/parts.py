@@ -1,9 +1,17 @@
-"""A byte-level tokenizer small enough for tests, and the chat templates and rows that they are about."""
+"""What exhibits are built of: a byte-level tokenizer of a few hundred tokens, chat templates, rows and tiny trainers."""
+
+from __future__ import annotations
 
 import functools
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
+
+from harness.inspection.stand_in import stand_in_trainer, tiny_model
 
 PROSE = """The gate opens at noon and closes at six. A fox may cross the garden before the rain begins.
 user assistant system Assistant: User: System: What is the capital of the country? It is a quiet town by the sea.
@@ -21,7 +29,7 @@ MARKED = (
 )
 WITH_BOS = "{{ bos_token }}" + CHATML
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {
         "messages": [
             {"role": "user", "content": "What opens at noon?"},
@@ -62,7 +70,12 @@ def _trained() -> str:
     return tokenizer.to_str()
 
 
-def tokenizer_with(template, special=("<|im_start|>", "<|im_end|>"), eos="<|end|>", adds_bos=False):
+def tokenizer_with(
+    template: str | None,
+    special: Sequence[str] = ("<|im_start|>", "<|im_end|>"),
+    eos: str = "<|end|>",
+    adds_bos: bool = False,
+) -> PreTrainedTokenizerFast:
     """A tokenizer with this chat template and these control tokens; ``adds_bos`` puts BOS before every text."""
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_trained()), bos_token="<|begin|>", eos_token=eos, pad_token="<|pad|>"
@@ -74,3 +87,39 @@ def tokenizer_with(template, special=("<|im_start|>", "<|im_end|>"), eos="<|end|
             single="<|begin|> $A", pair="<|begin|> $A $B", special_tokens=[("<|begin|>", tokenizer.bos_token_id)]
         )
     return tokenizer
+
+
+def sft_trainer(template: str = MARKED, rows: Sequence[Mapping[str, Any]] = ROWS, **options: Any) -> Any:
+    """What trl makes of these rows: an ``SFTTrainer`` over a random model; ``options`` are those of ``SFTConfig``."""
+    return stand_in_trainer(tokenizer_with(template), rows, **options)
+
+
+def prepared_as(trainer: Any, change: Callable[[list[int], list[int]], tuple[list[int], list[int]]]) -> Any:
+    """The trainer with its prepared rows changed: ``change`` gets ids and labels and returns them."""
+    from datasets import Dataset
+
+    changed = [change(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+    trainer.train_dataset = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in changed])
+    return trainer
+
+
+def plain_trainer(
+    tokenizer: Any,
+    prepared: Sequence[Mapping[str, Any]],
+    collator: Any = None,
+    model: Any = None,
+    kind: type[Trainer] = Trainer,
+    **arguments: Any,
+) -> Trainer:
+    """A transformers ``Trainer`` over rows that the user's own code has prepared (``input_ids``, ``labels``)."""
+    from datasets import Dataset
+
+    settings = {"output_dir": str(Path(tempfile.gettempdir()) / "pytest-sft-zoo"), "report_to": "none", "use_cpu": True}
+    settings |= {"save_strategy": "no", "per_device_train_batch_size": 4, "remove_unused_columns": False}
+    return kind(
+        model=tiny_model(tokenizer) if model is None else model,
+        args=TrainingArguments(**(settings | arguments)),
+        train_dataset=Dataset.from_list([dict(row) for row in prepared]),
+        data_collator=collator,
+        processing_class=tokenizer,
+    )

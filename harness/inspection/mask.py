@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from harness.chat.control import name_token, quoted
 from harness.chat.spans import Turn
+from harness.inspection.batches import IGNORED
+from harness.inspection.matching import Inspection, Match, ending_ids, place
 from harness.records import Finding
-from harness.training.batches import IGNORED
-from harness.training.inspection import Inspection, Match, ending_ids, place
 
 
 def turns_are_supervised(seen: Inspection) -> list[Finding]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UsageError
+from harness.inspection.batches import IGNORED, Batch, segments
 from harness.records import Finding
-from harness.training.batches import IGNORED, Batch, segments
 
 if TYPE_CHECKING:
     from transformers import Trainer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.chat.control import name_token
+from harness.inspection.batches import IGNORED, Batch, Segment, is_packed, segments
+from harness.inspection.matching import Inspection, place
 from harness.records import Finding
-from harness.training.batches import IGNORED, Batch, Segment, is_packed, segments
-from harness.training.inspection import Inspection, place
 
 
 def labels_are_the_ids(seen: Inspection) -> list[Finding]:

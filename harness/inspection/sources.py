@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from harness.chat.control import first_difference, name_token, quoted, token_text
 from harness.chat.probe import leading_bos
+from harness.inspection.batches import IGNORED
+from harness.inspection.matching import Inspection, Match, ending_ids, place
 from harness.records import Finding
-from harness.training.batches import IGNORED
-from harness.training.inspection import Inspection, Match, ending_ids, place
 
 
 def rows_are_what_the_template_renders(seen: Inspection) -> list[Finding]:

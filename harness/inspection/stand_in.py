@@ -61,7 +61,7 @@ def stand_in_trainer(
     }
     with _quiet():
         return SFTTrainer(
-            model=_tiny_model(tokenizer),
+            model=tiny_model(tokenizer),
             args=SFTConfig(**(options | sft_options)),
             train_dataset=datasets.Dataset.from_list([_shaped(row, keep_messages=marked) for row in read]),
             processing_class=tokenizer,
@@ -102,7 +102,7 @@ def _shaped(row: Conversation | PlainText, keep_messages: bool) -> dict[str, Any
     return {"prompt": messages[:split], "completion": messages[split:], **beside}
 
 
-def _tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+def tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     highest = max(tokenizer.get_vocab().values())
     config = LlamaConfig(
         vocab_size=max(len(tokenizer), highest + 1),

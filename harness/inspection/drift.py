@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from harness.chat.probe import ChatProbe
+from harness.inspection.checkpoint import Checkpoint
 from harness.records import Finding
 
 
-def template_is_the_recorded_one(habits: ChatProbe, recorded: Mapping[str, str]) -> list[Finding]:
-    """One finding for every record (label -> template digest) that was made with another template."""
+def template_is_the_recorded_one(saved: Checkpoint) -> list[Finding]:
+    """One finding for every record that was made with another template."""
+    habits = saved.habits
     return [
         Finding(
             "the chat template is not the one that was recorded",
@@ -19,6 +18,6 @@ def template_is_the_recorded_one(habits: ChatProbe, recorded: Mapping[str, str])
             "put the recorded chat_template.jinja back beside the tokenizer; where the change is meant, "
             "record the baseline again with --baseline-update",
         )
-        for label, digest in recorded.items()
+        for label, digest in saved.recorded.items()
         if digest != habits.digest
     ]

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.frame import ONE_TURN, sentinel_messages
 from harness.chat.probe import ChatProbe
-from harness.chat.round_trip import PROBE_TEXTS
 from harness.chat.template import encode, template_digest
+from harness.inspection.checkpoint import Checkpoint
 from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PROBE_TEXTS = (
+    "The year 2023 saw 650841823 visitors; don't ask why.",
+    "it 's , ok . n't",
+    "def f(x):\n\tif x > 0:\n        return {'a': [1, 2.5e-3]}\n\n\n",
+    "今天天气很好，我们去公园吧。",
+    "naïve café, Zoë — “quoted” … €5",
+    "🙂👩‍👩‍👧 ok",
+    "two  spaces,   three",
+)
+"""Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
+
 SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 
 
-def saving_keeps_the_tokenizer(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, folder: Path) -> list[Finding]:
-    """Save into the (empty) folder, load from it, and compare template, special ids and encodings."""
+def saving_keeps_the_tokenizer(saved: Checkpoint) -> list[Finding]:
+    """Save it, load it again, and compare template, special ids and encodings."""
     from transformers import AutoTokenizer
 
-    tokenizer.save_pretrained(folder)
-    reloaded = AutoTokenizer.from_pretrained(folder)
+    with TemporaryDirectory(prefix="pytest-sft-") as place:
+        folder = Path(place)
+        saved.tokenizer.save_pretrained(folder)
+        return what_reloading_changes(saved.tokenizer, AutoTokenizer.from_pretrained(folder), saved.habits, folder)
+
+
+def what_reloading_changes(
+    tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase, habits: ChatProbe, folder: Path
+) -> list[Finding]:
+    """Compare a tokenizer with what was loaded from the folder that it was saved to, and with the file itself."""
     return [
         *_template_is_kept(tokenizer, reloaded),
         *_special_ids_are_kept(tokenizer, reloaded),
@@ -124,4 +144,26 @@ def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[
         ids, expected = raw.encode(text, add_special_tokens=False).ids, plain_ids(tokenizer, text)
         if ids != expected:
             findings.append(_differs(tokenizer, text, expected, ids))
+    return findings
+
+
+def encoding_is_stable(saved: Checkpoint) -> list[Finding]:
+    """Text that was decoded encodes to the same ids again, so nothing but the normaliser's doing is lost."""
+    tokenizer = saved.tokenizer
+    findings = []
+    for text in PROBE_TEXTS:
+        ids = plain_ids(tokenizer, text)
+        decoded = token_text(tokenizer, ids)
+        again = plain_ids(tokenizer, decoded)
+        if again != ids:
+            at = first_difference(again, ids)
+            findings.append(
+                Finding(
+                    "decoding changes the text",
+                    f"{text!r}, token {at}",
+                    f"{token_text(tokenizer, ids[at : at + 4])!r} after decoding and encoding again",
+                    f"{token_text(tokenizer, again[at : at + 4])!r}",
+                    "switch clean_up_tokenization_spaces off, and compare tokenizer.json with the base model's",
+                )
+            )
     return findings

@@ -1,0 +1,61 @@
+"""Every check that can be made before training, by the name of the case that makes it in the suites.
+
+The suites, ``preflight`` and the zoo read the same four tables, one for each thing that is looked at. A check returns
+its findings; an empty list says that it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harness.chat import atoms, opening, round_trip
+from harness.chat.probe import ChatProbe
+from harness.inspection import checkpoint, collation, drift, mask, reload, sources, stopping
+from harness.inspection.checkpoint import Checkpoint
+from harness.inspection.matching import Inspection
+from harness.models.base import Model
+from harness.records import Finding, SampleSet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+
+CHAT: dict[str, Callable[[PreTrainedTokenizerBase, ChatProbe], list[Finding]]] = {
+    "template/every_control_string_is_one_token": atoms.control_strings_are_atomic,
+    "template/messages_survive_once_and_in_order": round_trip.messages_survive,
+    "template/rows_and_prompts_start_with_the_same_single_bos": round_trip.bos_is_single,
+    "template/the_generation_prompt_is_what_rows_have_before_an_answer": opening.generation_prompt_opens_the_turn,
+    "template/a_conversation_renders_the_same_every_time": round_trip.rendering_is_repeatable,
+}
+"""Of a tokenizer and its chat template alone."""
+
+CHECKPOINT: dict[str, Callable[[Checkpoint], list[Finding]]] = {
+    "template/the_template_is_the_recorded_one": drift.template_is_the_recorded_one,
+    "template/every_id_has_an_embedding": checkpoint.ids_fit_the_model,
+    "template/decoded_text_encodes_to_the_same_ids": reload.encoding_is_stable,
+    "template/saving_and_loading_keeps_the_tokenizer": reload.saving_keeps_the_tokenizer,
+    "stopping/generation_stops_where_the_template_ends_a_turn": stopping.terminator_stops_generation,
+    "stopping/nothing_keeps_the_model_from_ending": stopping.nothing_holds_the_terminator_back,
+}
+"""Of the files of a model, without its weights."""
+
+BATCHES: dict[str, Callable[[Inspection], list[Finding]]] = {
+    "mask/rows_are_what_the_template_renders": sources.rows_are_what_the_template_renders,
+    "mask/rows_start_with_one_bos_at_most": sources.rows_start_with_one_bos,
+    "mask/every_message_reaches_its_row": sources.messages_reach_the_row,
+    "mask/content_and_terminator_of_every_turn_are_supervised_and_nothing_else": mask.turns_are_supervised,
+    "mask/some_row_teaches_the_model_to_stop": mask.terminator_is_learned,
+    "mask/no_row_is_lost_or_left_with_nothing_to_learn": sources.every_row_teaches,
+    "mask/labels_are_the_ids_and_are_shifted_by_the_model_alone": collation.labels_are_the_ids,
+    "mask/padding_is_neither_seen_nor_supervised": collation.padding_is_ignored,
+    "mask/the_collator_leaves_labels_as_they_were_prepared": collation.collator_keeps_labels,
+    "mask/documents_of_the_training_set_do_not_see_each_other": collation.packed_documents_are_apart,
+}
+"""Of the batches that a trainer would train on, beside their source rows."""
+
+TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {}
+"""Of the trainer itself: what its model makes of a batch."""
+
+ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {}
+"""Of a model's answers; these need weights, and so are not for the time before training."""

@@ -1,0 +1,38 @@
+"""Every check that applies to a set-up, run on it: what each case of the suites would find."""
+
+from __future__ import annotations
+
+from harness.chat.probe import probe
+from harness.errors import HarnessError
+from harness.inspection import checks
+from harness.inspection.matching import inspect_batches
+from harness.records import Finding
+from harness.zoo.exhibit import Setup
+
+REFUSED = "refused"
+"""The name under which a sentence of the harness itself counts: the set-up was not even inspected."""
+
+
+def examine(setup: Setup) -> dict[str, list[Finding]]:
+    """Findings by the name of the case, of those cases alone that have any."""
+    try:
+        found = _examine(setup)
+    except HarnessError as refusal:
+        found = {REFUSED: [Finding(str(refusal), "the set-up", "one that can be inspected", "a refusal", "see above")]}
+    return {name: findings for name, findings in found.items() if findings}
+
+
+def _examine(setup: Setup) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    if setup.tokenizer is not None:
+        habits = probe(setup.tokenizer)
+        found |= {name: check(setup.tokenizer, habits) for name, check in checks.CHAT.items()}
+    if setup.checkpoint is not None:
+        found |= {name: check(setup.checkpoint) for name, check in checks.CHECKPOINT.items()}
+    if setup.trainer is not None:
+        seen = inspect_batches(setup.trainer, setup.rows, **setup.options)
+        found |= {name: check(seen) for name, check in checks.BATCHES.items()}
+        found |= {name: check(setup.trainer, seen) for name, check in checks.TRAINER.items()}
+    if setup.model is not None and setup.samples is not None:
+        found |= {name: check(setup.model, setup.samples) for name, check in checks.ANSWERS.items()}
+    return found | {name: find() for name, find in setup.more.items()}
