@@ -2,28 +2,41 @@
 
 import pytest
 
-from harness.inspection import batches, collation, mask, matching, sources
+from harness.inspection import (
+    batches,
+    collation,
+    content,
+    evaluation,
+    isolation,
+    lengths,
+    mask,
+    matching,
+    prompts,
+    reference_loss,
+    sources,
+    tools,
+)
 
 pytestmark = [pytest.mark.mask, pytest.mark.preflight]
 
-ROWS = 64  # rows that are inspected, from the first on
+A_FEW = 64  # rows of which the stand-in packs, and cuts, a set of its own
 
 
 @pytest.fixture(scope="module")
 def as_trained(trainer, training_rows):
-    return matching.inspect_batches(trainer, training_rows, limit=ROWS)
+    return matching.inspect_batches(trainer, training_rows)
 
 
 @pytest.fixture(scope="module")
 def some_rows(training_rows):
     if training_rows is None:
         pytest.skip("the rows behind --trainer are not known; give them with --train-data")
-    return training_rows[:ROWS]
+    return training_rows[:A_FEW]
 
 
 @pytest.fixture(scope="module")
 def longest(as_trained):
-    return max(len(match.segment.ids) for match in as_trained.matches)
+    return max(len(match.segment.ids) for match in as_trained.matches[:A_FEW])
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +70,26 @@ def test_every_message_reaches_its_row(as_trained, no_findings):
     no_findings(sources.messages_reach_the_row(as_trained))
 
 
+def test_tools_of_the_rows_are_rendered(as_trained, no_findings):
+    no_findings(tools.tools_of_the_rows_are_rendered(as_trained))
+
+
+def test_contents_write_no_control_tokens(as_trained, no_findings):
+    no_findings(content.contents_write_no_control_tokens(as_trained))
+
+
+def test_template_options_are_known_to_the_template(as_trained, no_findings):
+    no_findings(content.template_options_are_known(as_trained))
+
+
+def test_an_answer_is_prompted_as_at_inference(as_trained, no_findings):
+    no_findings(prompts.answers_follow_the_prompt(as_trained))
+
+
+def test_prompts_end_where_answers_begin(as_trained, no_findings):
+    no_findings(prompts.prompts_end_where_answers_begin(as_trained))
+
+
 def test_content_and_terminator_of_every_turn_are_supervised_and_nothing_else(as_trained, no_findings):
     no_findings(mask.turns_are_supervised(as_trained))
 
@@ -65,8 +98,16 @@ def test_some_row_teaches_the_model_to_stop(as_trained, no_findings):
     no_findings(mask.terminator_is_learned(as_trained))
 
 
+def test_no_answer_is_empty(as_trained, no_findings):
+    no_findings(content.no_answer_is_empty(as_trained))
+
+
 def test_no_row_is_lost_or_left_with_nothing_to_learn(as_trained, no_findings):
     no_findings(sources.every_row_teaches(as_trained))
+
+
+def test_few_rows_are_cut(as_trained, no_findings):
+    no_findings(lengths.few_rows_are_cut(as_trained))
 
 
 def test_labels_are_the_ids_and_are_shifted_by_the_model_alone(as_trained, no_findings):
@@ -81,33 +122,39 @@ def test_the_collator_leaves_labels_as_they_were_prepared(as_trained, no_finding
     no_findings(collation.collator_keeps_labels(as_trained))
 
 
-def test_documents_of_the_training_set_do_not_see_each_other(as_trained, no_findings):
+def test_the_collator_leaves_its_rows_alone(as_trained, no_findings):
+    no_findings(collation.collator_leaves_its_rows_alone(as_trained))
+
+
+def test_packed_documents_are_kept_apart(as_trained, no_findings):
     no_findings(collation.packed_documents_are_apart(as_trained))
 
 
+def test_packed_documents_do_not_see_each_other(trainer, as_trained, no_findings):
+    no_findings(isolation.packed_documents_do_not_see_each_other(trainer, as_trained))
+
+
 def test_the_loss_is_the_mean_over_supervised_tokens(trainer, as_trained, no_findings):
-    from harness.inspection.reference_loss import loss_equals_reference
-
-    if getattr(trainer.args, "loss_type", "nll") != "nll":
-        pytest.skip(f"the trainer minimises loss_type={trainer.args.loss_type!r}, not the negative log-likelihood")
-    seen = as_trained.batches
-    shown = {0, len(seen) // 2, len(seen) - 1}  # the first, one from the middle, the last
-    no_findings([finding for number in sorted(shown) for finding in loss_equals_reference(trainer, seen[number])])
+    no_findings(reference_loss.loss_is_the_mean(trainer, as_trained))
 
 
-def test_rows_cut_at_the_length_limit_keep_their_mask_and_get_no_terminator(cut_short, no_findings):
+def test_evaluation_rows_are_supervised_alike(as_trained, no_findings):
+    no_findings(evaluation.evaluation_rows_are_supervised_alike(as_trained))
+
+
+def test_rows_cut_at_a_length_limit_keep_their_mask_and_get_no_terminator(cut_short, no_findings):
     no_findings(sources.rows_are_what_the_template_renders(cut_short) + mask.turns_are_supervised(cut_short))
 
 
-def test_packed_rows_hold_whole_documents_with_their_masks(packed, no_findings):
+def test_rows_that_are_packed_stay_whole_and_keep_their_masks(packed, no_findings):
     no_findings(sources.rows_are_what_the_template_renders(packed) + mask.turns_are_supervised(packed))
 
 
-def test_packed_documents_do_not_see_each_other(packed, packing_trainer, no_findings):
-    from harness.inspection.reference_loss import loss_equals_reference
-
+def test_rows_that_are_packed_do_not_see_each_other(packed, packing_trainer, no_findings):
     no_findings(
-        collation.packed_documents_are_apart(packed) + loss_equals_reference(packing_trainer, packed.batches[0])
+        collation.packed_documents_are_apart(packed)
+        + isolation.packed_documents_do_not_see_each_other(packing_trainer, packed)
+        + reference_loss.loss_equals_reference(packing_trainer, packed.batches[0])
     )
 
 

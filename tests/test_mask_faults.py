@@ -96,6 +96,8 @@ def test_plain_text_rows_raise_no_alarm():
 
 def test_text_whose_source_is_not_known_raises_no_alarm_but_a_note():
     trainer = trainer_of(rows=[{"prompt": "The gate opens", "completion": " at noon."}])
+    assert "their masks were not checked" not in " ".join(mask.notes(inspect_batches(trainer)))
+    trainer = prepared_as(trainer, lambda ids, labels: (ids, labels))
     assert whats(trainer, rows=None) == set()
     assert "their masks were not checked" in mask.notes(inspect_batches(trainer))[-1]
 
@@ -213,7 +215,7 @@ def test_a_collator_that_fails_is_one_sentence():
 
     trainer.data_collator = ragged
     with pytest.raises(UsageError, match=r"data collator .* fails on its own prepared rows"):
-        collated(trainer)
+        collated(trainer, 64)
 
 
 def test_rows_that_were_dropped_are_counted():
@@ -314,20 +316,20 @@ def test_a_label_across_a_boundary_of_packed_rows_is_found():
 def test_collating_leaves_the_random_state_and_the_trainer_alone():
     trainer = trainer_of()
     before = torch.random.get_rng_state()
-    first, second = collated(trainer), collated(trainer)
+    first, second = collated(trainer, 64), collated(trainer, 64)
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(first[0].inputs["input_ids"], second[0].inputs["input_ids"])
     assert trainer.accelerator._dataloaders == []
 
 
 def test_packed_rows_are_cut_into_their_documents():
-    plain = {segment.ids for batch in collated(trainer_of()) for segment in segments(batch)}
-    packed = {s.ids for batch in collated(trainer_of(packing=True, max_length=200)) for s in segments(batch)}
+    plain = {segment.ids for batch in collated(trainer_of(), 64) for segment in segments(batch)}
+    packed = {s.ids for batch in collated(trainer_of(packing=True, max_length=200), 64) for s in segments(batch)}
     assert packed == plain
 
 
 def test_the_preview_tells_supervised_text_from_the_rest():
     trainer = trainer_of()
-    (shown,) = preview(segments(collated(trainer)[0]), trainer.processing_class, n=1)
+    (shown,) = preview(segments(collated(trainer, 64)[0]), trainer.processing_class, n=1)
     assert shown.runs[1] == ("The gate.<|im_end|>", True)
     assert [supervised for _, supervised in shown.runs] == [False, True, False]

@@ -18,14 +18,14 @@ def trainer_of(template=MARKED, **options):
 )
 def test_the_loss_of_a_sound_trainer_is_the_reference(options):
     trainer = trainer_of(**options)
-    assert loss_equals_reference(trainer, collated(trainer)[0]) == []
+    assert loss_equals_reference(trainer, collated(trainer, 64)[0]) == []
 
 
 def test_half_precision_weights_are_compared_in_float32_and_given_back():
     trainer = trainer_of()
     trainer.model.bfloat16()
     before = [parameter.clone() for parameter in trainer.model.parameters()]
-    assert loss_equals_reference(trainer, collated(trainer)[0]) == []
+    assert loss_equals_reference(trainer, collated(trainer, 64)[0]) == []
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
     assert next(trainer.model.parameters()).dtype == torch.bfloat16
 
@@ -34,14 +34,14 @@ def test_the_trainer_is_left_as_it_was():
     trainer = trainer_of()
     trainer.model.train()
     metrics = {mode: dict(values) for mode, values in trainer._metrics.items()}
-    loss_gap(trainer, collated(trainer)[0])
+    loss_gap(trainer, collated(trainer, 64)[0])
     assert trainer.model.training
     assert {mode: dict(values) for mode, values in trainer._metrics.items()} == metrics
 
 
 def test_the_loss_counts_items_where_gradients_are_accumulated():
     trainer = trainer_of()
-    batch = collated(trainer)[0]
+    batch = collated(trainer, 64)[0]
     mean, _ = loss_gap(trainer, batch)
     targets = int((batch.inputs["labels"][:, 1:] != -100).sum())
     share, reference = loss_gap(trainer, batch, num_items_in_batch=4 * targets)
@@ -67,12 +67,12 @@ def test_labels_shifted_twice_are_found():
         return compute(model, {**inputs, "labels": labels}, **given)
 
     trainer.compute_loss = shift_again
-    assert loss_equals_reference(trainer, collated(trainer)[0])
+    assert loss_equals_reference(trainer, collated(trainer, 64)[0])
 
 
 def test_packed_documents_that_see_each_other_are_found():
     trainer = sharpened(trainer_of(packing=True, max_length=200))
-    batch = collated(trainer)[0]
+    batch = collated(trainer, 64)[0]
     compute = trainer.compute_loss
 
     def with_ones(model, inputs, **given):
@@ -87,13 +87,13 @@ def test_a_mean_over_all_tokens_is_found():
     trainer = sharpened(trainer_of())
     compute = trainer.compute_loss
     trainer.compute_loss = lambda model, inputs, **given: compute(model, inputs, **given) / 2
-    assert loss_equals_reference(trainer, collated(trainer)[0])
+    assert loss_equals_reference(trainer, collated(trainer, 64)[0])
 
 
 def test_another_loss_is_not_compared():
     trainer = trainer_of(loss_type="dft")
     with pytest.raises(UsageError, match="loss_type='dft'"):
-        loss_gap(trainer, collated(trainer)[0])
+        loss_gap(trainer, collated(trainer, 64)[0])
 
 
 def test_rows_that_the_template_refuses_are_one_sentence():

@@ -7,7 +7,7 @@ sentinel stands is where the content stands. So no text inside a message can be 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import first_difference, plain_ids, token_text
@@ -15,93 +15,55 @@ from harness.chat.conversation import Conversation, PlainText
 from harness.chat.frame import sentinel
 from harness.chat.probe import ChatProbe
 from harness.chat.template import REFUSALS, render
+from harness.chat.tokens import Tokens, tokens_of
+from harness.chat.turns import RowSpans, Turn
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-@dataclass(frozen=True)
-class Turn:
-    """The tokens of one assistant turn, as half-open indices into the row.
+def row_text(tokenizer: PreTrainedTokenizerBase, row: Conversation | PlainText) -> str:
+    """The row as trl tokenises it: as the template renders it, or as plain text with the eos token at its end.
 
-    Tokens ``start`` to ``end`` are the content and the terminator: they must be supervised for the turn to be
-    learned. Supervision may begin as early as ``earliest`` (the header's end, its last line break included: templates
-    write scaffolding such as empty thinking blocks there) and end as late as ``latest`` (white space and further
-    closing tokens).
-    ``terminator`` is the index of the token that ends the turn, None where the template writes none here.
+    Raises:
+        jinja2.TemplateError: the template refuses the conversation.
+
     """
-
-    message: int
-    earliest: int
-    start: int
-    end: int
-    latest: int
-    terminator: int | None
+    if isinstance(row, Conversation):
+        return render(tokenizer, row.messages, **row.options)
+    eos = tokenizer.eos_token or ""
+    return row.prompt + row.completion + ("" if row.completion.endswith(eos) else eos)
 
 
-@dataclass(frozen=True)
-class RowSpans:
-    """A row with its turns. ``unlocated`` holds the messages whose content the template did not write."""
-
-    ids: tuple[int, ...]
-    turns: tuple[Turn, ...]
-    completion_from: int | None
-    unlocated: tuple[int, ...] = ()
-
-
-def row_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation | PlainText, habits: ChatProbe) -> RowSpans:
-    """Render and tokenise a row and locate its assistant turns.
+def row_spans(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Conversation | PlainText,
+    habits: ChatProbe,
+    tokens: Tokens | None = None,
+) -> RowSpans:
+    """Locate the assistant turns of a row; ``tokens`` are those of its ``row_text``, where they are at hand.
 
     Raises:
         ModelError: the tokenizer gives no offsets, or the template takes no text as content.
         jinja2.TemplateError: the template refuses the conversation.
 
     """
-    return plain_row(tokenizer, row) if isinstance(row, PlainText) else _chat_spans(tokenizer, row, habits)
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """Ids and the characters they cover, each token from where the one before it ended (offsets leave spaces out)."""
-
-    text: str
-    ids: tuple[int, ...]
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
-
-    def first_beyond(self, char: int) -> int:
-        """The first token that covers something at or after the character."""
-        return next((i for i, end in enumerate(self.ends) if end > char), len(self.ids))
-
-    def first_from(self, char: int) -> int:
-        """The first token that begins at or after the character."""
-        return next((i for i, start in enumerate(self.starts) if start >= char), len(self.ids))
-
-    def is_blank(self, index: int) -> bool:
-        return not self.text[self.starts[index] : self.ends[index]].strip()
-
-
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, add_special_tokens: bool) -> _Tokens:
-    if not tokenizer.is_fast:
+    if habits.parts and isinstance(row, Conversation):
         raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} cannot tell which characters a token covers, so no mask can be "
-            "checked: load it with use_fast=True, or save a tokenizer.json beside the model"
+            "the chat template takes contents as lists of typed parts only (text and images); masks of such rows are "
+            "not supported: check the text rows with the template of the text model"
         )
-    encoded = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
-    starts, ends, reached = [], [], 0
-    for start, end in encoded["offset_mapping"]:
-        starts.append(min(start, reached) if end else reached)
-        reached = max(reached, end)
-        ends.append(reached)
-    return _Tokens(text, tuple(encoded["input_ids"]), tuple(starts), tuple(ends))
+    if tokens is None:
+        plain = isinstance(row, PlainText)
+        (tokens,) = tokens_of(tokenizer, [row_text(tokenizer, row)], add_special_tokens=plain)
+    if isinstance(row, PlainText):
+        return _plain_spans(tokenizer, row, tokens)
+    return _chat_spans(tokenizer, row, habits, tokens)
 
 
-def plain_row(tokenizer: PreTrainedTokenizerBase, row: PlainText) -> RowSpans:
+def _plain_spans(tokenizer: PreTrainedTokenizerBase, row: PlainText, tokens: Tokens) -> RowSpans:
     """A row without messages: one turn, the completion with the eos token that trl ends it with."""
-    eos = tokenizer.eos_token or ""
-    ending = "" if row.completion.endswith(eos) else eos
-    tokens = _tokens(tokenizer, row.prompt + row.completion + ending, add_special_tokens=True)
     if not row.has_prompt:
         return RowSpans(tokens.ids, (), None)
     start = tokens.first_beyond(len(row.prompt))
@@ -110,26 +72,28 @@ def plain_row(tokenizer: PreTrainedTokenizerBase, row: PlainText) -> RowSpans:
     return RowSpans(tokens.ids, (turn,), 0)
 
 
-def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: ChatProbe) -> RowSpans:
-    if habits.parts:
-        raise ModelError(
-            "the chat template takes contents as lists of typed parts only (text and images); masks of such rows are "
-            "not supported: check the text rows with the template of the text model"
-        )
-    text = render(tokenizer, row.messages, **row.options)
-    tokens = _tokens(tokenizer, text, add_special_tokens=False)
+def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: ChatProbe, tokens: Tokens) -> RowSpans:
     marks = generation_marks(tokenizer, row) if habits.generation_markers else []
-    places = _locate(tokenizer, row, text)
+    places = _locate(tokenizer, row, tokens.text)
     turns = []
     for k, message in enumerate(row.messages):
         if message["role"] == "assistant":
-            after = next((place[0] for place in places[k + 1 :] if place is not None), len(text))
+            after = next((place[0] for place in places[k + 1 :] if place is not None), len(tokens.text))
             turn = _turn(tokenizer, row, k, tokens, places[k], after, habits)
             if turn is not None:
                 before = next((place[1] for place in reversed(places[:k]) if place is not None), 0)
                 turns.append(_as_marked(turn, marks, tokens.first_from(before)))
-    unlocated = tuple(k for k, place in enumerate(places) if place is None and _has_content(row.messages[k]))
-    return RowSpans(tokens.ids, tuple(turns), row.completion_from, unlocated)
+    return RowSpans(
+        tokens.ids,
+        tuple(turns),
+        row.completion_from,
+        unlocated=tuple(k for k, place in enumerate(places) if place is None and _has_content(row.messages[k])),
+        contents=tuple(
+            (k, tokens.first_beyond(place[0]), tokens.first_from(place[1]))
+            for k, place in enumerate(places)
+            if place is not None
+        ),
+    )
 
 
 def generation_marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
@@ -184,7 +148,7 @@ def _turn(
     tokenizer: PreTrainedTokenizerBase,
     row: Conversation,
     k: int,
-    tokens: _Tokens,
+    tokens: Tokens,
     place: tuple[int, int] | None,
     bound: int,
     habits: ChatProbe,
@@ -223,7 +187,7 @@ def _header_end(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, t
     return shared if shared >= first_difference(context, prompt) else None
 
 
-def _terminator(tokens: _Tokens, start: int, limit: int, habits: ChatProbe) -> int | None:
+def _terminator(tokens: Tokens, start: int, limit: int, habits: ChatProbe) -> int | None:
     """The index of the token that ends the turn: the first closing token, and further ones up to the terminator."""
     found = next((i for i in range(start, limit) if tokens.ids[i] in habits.closing_ids), None)
     if found is None:

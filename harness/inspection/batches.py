@@ -25,12 +25,14 @@ class Batch:
     """What ``compute_loss`` gets, with the prepared rows it was collated from.
 
     ``inputs`` holds tensors of shape (rows, tokens); ``features`` the prepared rows in the same order; ``first_row``
-    is the index of the first of them in the training set.
+    is the index of the first of them in the training set. ``again`` is what the collator makes of the very same rows
+    a second time, where the set hands out the same objects in every epoch.
     """
 
     inputs: Mapping[str, Any]
     features: tuple[Mapping[str, Any], ...]
     first_row: int
+    again: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Segment:
     positions: tuple[int, ...] | None = None
 
 
-def collated(trainer: Trainer, limit: int = 64) -> list[Batch]:
+def collated(trainer: Trainer, limit: int) -> list[Batch]:
     """Batches of the first ``limit`` prepared rows, in order, as the trainer's own data loader would build them.
 
     Nothing runs through the model, and the random state is as it was before.
@@ -61,20 +63,38 @@ def collated(trainer: Trainer, limit: int = 64) -> list[Batch]:
             f"max_length {getattr(trainer.args, 'max_length', None)}; raise max_length or shorten the prompts"
         )
     with _untouched(trainer):
-        loader = trainer.get_train_dataloader()
-        features = _first_rows(loader.dataset, limit)
-        size = max(1, trainer.args.train_batch_size)
-        batches = []
-        for start in range(0, len(features), size):
-            chosen = features[start : start + size]
-            batches.append(Batch(_collate(loader.collate_fn, chosen), tuple(chosen), start))
+        return _batches(trainer.get_train_dataloader(), limit, trainer.args.train_batch_size)
+
+
+def collated_for_evaluation(trainer: Trainer, limit: int) -> list[Batch]:
+    """The same of the evaluation rows (of the first set, where there are several); nothing where there are none."""
+    dataset = trainer.eval_dataset
+    if isinstance(dataset, dict):
+        dataset = next(iter(dataset.values()), None)
+    if dataset is None:
+        return []
+    with _untouched(trainer):
+        return _batches(trainer.get_eval_dataloader(dataset), limit, trainer.args.eval_batch_size)
+
+
+def _batches(loader: Any, limit: int, size: int) -> list[Batch]:
+    dataset = loader.dataset
+    features = _first_rows(dataset, limit)
+    keeps_rows = isinstance(dataset, list) or (hasattr(dataset, "__len__") and dataset[0] is dataset[0])
+    batches = []
+    for start in range(0, len(features), max(1, size)):
+        chosen = features[start : start + size]
+        # A collator that changes its rows must not change what it is compared with.
+        given = copy.deepcopy(chosen)
+        inputs = _collate(loader.collate_fn, given)
+        again = _collate(loader.collate_fn, given) if keeps_rows else None
+        batches.append(Batch(inputs, tuple(chosen), start, again))
     return batches
 
 
 def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    # A collator that changes its rows must not change what it is compared with.
     try:
-        return dict(collate(copy.deepcopy(rows)))
+        return dict(collate(rows))
     except Exception as error:  # whatever the user's collator raises
         reason = next(iter(str(error).splitlines()), "")
         raise UsageError(
@@ -87,6 +107,27 @@ def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
     if hasattr(dataset, "__len__"):
         return [dataset[i] for i in range(min(limit, len(dataset)))]
     return list(islice(iter(dataset), limit))
+
+
+def dropped_rows(dataset: Any, rows: int | None) -> int:
+    """How many rows are not in the training set although they were given; ``rows`` says how many that were.
+
+    Where that is not known, trl's filter still leaves the rows it took out in the table behind the set: those whose
+    every label is ignored. At most the first 1,000 rows that are not in the set are looked at.
+    """
+    if not hasattr(dataset, "__len__"):
+        return 0
+    columns = getattr(dataset, "column_names", None) or ()
+    if rows is not None:
+        documents = sum(map(len, dataset["seq_lengths"])) if "seq_lengths" in columns else len(dataset)
+        return max(0, rows - documents)
+    indices = getattr(dataset, "_indices", None)  # datasets has no public name for what select and filter leave
+    if "labels" not in columns or indices is None:
+        return 0
+    behind = dataset.data.column("labels")
+    left = set(indices.column(0).to_pylist())
+    gone = islice((number for number in range(len(behind)) if number not in left), 1000)
+    return sum(all(label == IGNORED for label in behind[number].as_py()) for number in gone)
 
 
 @contextmanager

@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING
 
 from harness.chat import atoms, opening, round_trip
 from harness.chat.probe import ChatProbe
-from harness.inspection import checkpoint, collation, drift, mask, reload, sources, stopping
+from harness.inspection import (
+    checkpoint,
+    collation,
+    content,
+    drift,
+    evaluation,
+    isolation,
+    lengths,
+    mask,
+    prompts,
+    reference_loss,
+    reload,
+    sources,
+    stopping,
+    tools,
+)
 from harness.inspection.checkpoint import Checkpoint
 from harness.inspection.matching import Inspection
 from harness.models.base import Model
@@ -50,11 +65,23 @@ BATCHES: dict[str, Callable[[Inspection], list[Finding]]] = {
     "mask/labels_are_the_ids_and_are_shifted_by_the_model_alone": collation.labels_are_the_ids,
     "mask/padding_is_neither_seen_nor_supervised": collation.padding_is_ignored,
     "mask/the_collator_leaves_labels_as_they_were_prepared": collation.collator_keeps_labels,
-    "mask/documents_of_the_training_set_do_not_see_each_other": collation.packed_documents_are_apart,
+    "mask/the_collator_leaves_its_rows_alone": collation.collator_leaves_its_rows_alone,
+    "mask/packed_documents_are_kept_apart": collation.packed_documents_are_apart,
+    "mask/an_answer_is_prompted_as_at_inference": prompts.answers_follow_the_prompt,
+    "mask/prompts_end_where_answers_begin": prompts.prompts_end_where_answers_begin,
+    "mask/template_options_are_known_to_the_template": content.template_options_are_known,
+    "mask/contents_write_no_control_tokens": content.contents_write_no_control_tokens,
+    "mask/no_answer_is_empty": content.no_answer_is_empty,
+    "mask/few_rows_are_cut": lengths.few_rows_are_cut,
+    "mask/tools_of_the_rows_are_rendered": tools.tools_of_the_rows_are_rendered,
+    "mask/evaluation_rows_are_supervised_alike": evaluation.evaluation_rows_are_supervised_alike,
 }
 """Of the batches that a trainer would train on, beside their source rows."""
 
-TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {}
+TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
+    "mask/the_loss_is_the_mean_over_supervised_tokens": reference_loss.loss_is_the_mean,
+    "mask/packed_documents_do_not_see_each_other": isolation.packed_documents_do_not_see_each_other,
+}
 """Of the trainer itself: what its model makes of a batch."""
 
 ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {}

@@ -103,6 +103,23 @@ def collator_keeps_labels(seen: Inspection) -> list[Finding]:
     return findings
 
 
+def collator_leaves_its_rows_alone(seen: Inspection) -> list[Finding]:
+    """Collating the same rows a second time, as the next epoch does, gives the same labels."""
+    for batch in seen.batches:
+        if batch.again is None or batch.inputs["labels"].tolist() == batch.again["labels"].tolist():
+            continue
+        return [
+            Finding(
+                "the collator changes the rows that it is given, so the second epoch trains on other labels",
+                f"prepared rows {batch.first_row} to {batch.first_row + len(batch.features) - 1}",
+                "the same labels each time",
+                "other labels the second time",
+                "let the collator copy a row before it changes it",
+            )
+        ]
+    return []
+
+
 def packed_documents_are_apart(seen: Inspection) -> list[Finding]:
     """In packed rows position ids restart, no 2-D mask joins the documents, and no label crosses a boundary."""
     findings = []

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.chat.control import name_token, quoted
-from harness.chat.spans import Turn
+from harness.chat.conversation import Conversation
+from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
 from harness.inspection.matching import Inspection, Match, ending_ids, place
 from harness.records import Finding
@@ -46,7 +47,7 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
     if seen.policy == "whole row" or (seen.policy == "undeclared" and all(supervised[1:])):
         masked = [i for i, learned in enumerate(supervised) if not learned and i > 0]
         return [_masked(match, masked, seen, None)] if masked else []
-    wanted, allowed = _wanted(match, seen, supervised), _allowed(match, seen)
+    wanted, allowed = wanted_turns(match, seen), _allowed(match, seen)
     findings = []
     for turn in wanted:
         missing = [i for i in range(turn.start, min(turn.end, len(supervised))) if not supervised[i] and i > 0]
@@ -54,25 +55,39 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
             findings.append(_masked(match, missing, seen, turn))
         if match.likeness == "whole" and turn.terminator is None and seen.habits.ends_last_turn and not seen.plain:
             findings.append(_unended(match, turn, seen))
+    if seen.policy == "undeclared" and wanted and match.likeness != "cut":
+        findings += _left_out_at_the_end(match, wanted, seen)
     foreign = [i for i, learned in enumerate(supervised) if learned and i > 0 and i not in allowed]
     if foreign:
         findings.append(_foreign(match, foreign, seen))
     return findings
 
 
-def _wanted(match: Match, seen: Inspection, supervised: Sequence[bool]) -> list[Turn]:
+def _left_out_at_the_end(match: Match, wanted: Sequence[Turn], seen: Inspection) -> list[Finding]:
+    """The last turn alone, or every turn, is a way of masking; all but the last one is none, unless the row says so."""
+    last = match.spans.turns[-1]
+    source = None if match.source is None else seen.sources[match.source]
+    fields = source.messages[last.message].values() if isinstance(source, Conversation) else ()
+    says_so = any(isinstance(value, int | float) and value == 0 for value in fields)  # weight: 0, train: false
+    if last in wanted or says_so:
+        return []
+    return [_masked(match, range(last.start, min(last.end, len(match.segment.ids))), seen, last)]
+
+
+def wanted_turns(match: Match, seen: Inspection) -> list[Turn]:
     """The turns that the policy declares; where none is declared, those of which some token is learned."""
-    turns = [turn for turn in match.spans.turns if turn.start < len(supervised)]
+    labels = match.segment.labels
+    turns = [turn for turn in match.spans.turns if turn.start < len(labels)]
     if seen.policy == "undeclared":
-        return [turn for turn in turns if any(supervised[turn.start : turn.end])]
+        return [turn for turn in turns if any(label != IGNORED for label in labels[turn.start : turn.end])]
     return [turn for turn in turns if turn.message >= _first_wanted(match, seen)]
 
 
 def _first_wanted(match: Match, seen: Inspection) -> int:
     """The first message that is to be learned; in a row that does not tell prompt from completion, its last turn."""
-    if seen.policy not in ("completion", "every turn of the completion"):
+    if seen.policy not in ("completion", "every turn of the completion", "last turn"):
         return 0
-    if match.spans.completion_from is not None:
+    if match.spans.completion_from is not None and seen.policy != "last turn":
         return match.spans.completion_from
     return max((turn.message for turn in match.spans.turns), default=0)
 
@@ -153,7 +168,7 @@ def notes(seen: Inspection) -> tuple[str, ...]:
     said = [f"supervised: {seen.policy}"]
     if seen.policy == "whole row" and not seen.plain:
         said.append("prompts are learned too; completion_only_loss or assistant_only_loss would leave them out")
-    if seen.plain and seen.rows is None:
+    if seen.plain and not seen.sources:
         said.append("no assistant turn was recognised in the rows, so their masks were not checked")
     if cut:
         said.append(f"{cut} of {len(seen.matches)} inspected rows are cut at max_length {seen.max_length}")

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from harness.chat.conversation import Conversation, PlainText, read_row
+from harness.chat.conversation import PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
-from harness.chat.spans import RowSpans, plain_row, row_spans, spans_of_ids
-from harness.chat.template import REFUSALS, encode, prepare
-from harness.errors import DataError, UsageError
-from harness.inspection.batches import IGNORED, Batch, Segment, collated, segments
+from harness.chat.spans import row_spans, spans_of_ids
+from harness.chat.template import prepare
+from harness.chat.turns import RowSpans
+from harness.errors import UsageError
+from harness.inspection.batches import (
+    IGNORED,
+    Batch,
+    Segment,
+    collated,
+    collated_for_evaluation,
+    dropped_rows,
+    segments,
+)
+from harness.inspection.source_rows import Likeness, Source, SourceRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
-Policy = Literal["every turn", "completion", "every turn of the completion", "whole row", "undeclared"]
+Policy = Literal["every turn", "last turn", "completion", "every turn of the completion", "whole row", "undeclared"]
 """Which tokens are meant to be learned. ``undeclared`` where only the labels themselves could tell."""
 
-Likeness = Literal["whole", "cut", "fragment", "altered", "unknown"]
+LIMIT = 1000
+"""Prepared rows that are inspected, from the first on."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +39,26 @@ class Match:
     """A document of a batch and the source row it was made of.
 
     ``likeness``: the row is ``whole``, ``cut`` at the length limit, a ``fragment`` from its middle, or ``altered``:
-    nearest to ``source``, but not the ids that the template gives. ``unknown`` where no source rows are given.
+    nearest to ``source``, but not the ids that the template gives. ``unknown`` where no source row is known. ``spans``
+    are those of the row, counted from its token ``offset``, at which the document begins.
     """
 
     segment: Segment
     likeness: Likeness
     source: int | None
     spans: RowSpans
+    offset: int = 0
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything the mask checks look at. ``rows`` is how many source rows there are, ``prepared`` how many are left.
+    """Everything the mask checks look at.
 
-    ``prepared`` counts documents; None where the training set does not say how many it holds. ``plain`` tells that the
-    rows are text without turns.
+    ``rows`` is how many source rows there are (None: not known), ``dropped`` how many of them the training set lacks,
+    ``sources`` the rows as they were read, where they are known. ``plain`` tells that they are text without turns.
+    ``tokenizer`` has the template that rows are trained with; ``serving`` is the tokenizer of inference, and
+    ``serving_options`` the template's variables as they are set there (None: as each row sets them).
+    ``limit_is_default`` tells that nobody chose ``max_length``. ``evaluation`` is the same of the evaluation rows.
     """
 
     batches: tuple[Batch, ...]
@@ -50,38 +66,76 @@ class Inspection:
     policy: Policy
     habits: ChatProbe
     tokenizer: PreTrainedTokenizerBase
+    serving: PreTrainedTokenizerBase
+    serving_options: Mapping[str, Any] | None
+    sources: tuple[Source, ...]
     max_length: int | None
+    limit_is_default: bool
     rows: int | None
-    prepared: int | None
+    dropped: int
     plain: bool
+    evaluation: Inspection | None = None
 
 
-def inspect_batches(trainer: Trainer, rows: Sequence[Mapping[str, Any]] | None = None, limit: int = 64) -> Inspection:
+def inspect_batches(
+    trainer: Trainer,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    limit: int = LIMIT,
+    *,
+    supervised: Policy | None = None,
+    serving: Mapping[str, Any] | None = None,
+) -> Inspection:
     """Collate the first ``limit`` prepared rows and match every document with its source row.
+
+    Without ``rows``, the source rows are those that trl leaves beside the prepared ones, if any. ``supervised``
+    declares what is meant to be learned where the trainer's arguments do not; ``serving`` the template's variables at
+    inference, such as ``{"enable_thinking": False}``.
 
     Raises:
         DataError: a source row is in no known form, or the template refuses it.
-        UsageError: the trainer has no tokenizer.
+        UsageError: the trainer has no tokenizer, or ``supervised`` is none of the policies.
         ModelError: the tokenizer gives no offsets.
 
     """
-    tokenizer = row_tokenizer(trainer)
+    if supervised is not None and supervised not in get_args(Policy):
+        raise UsageError(f"supervised={supervised!r} is no policy: it is one of {', '.join(get_args(Policy))}")
+    tokenizer, served = row_tokenizer(trainer), served_tokenizer(trainer)
     habits = probe(tokenizer)
     batches = collated(trainer, limit)
     found = [segment for batch in batches for segment in segments(batch)]
-    sources = None if rows is None else [read_row(row, number) for number, row in enumerate(rows)]
-    max_length = getattr(trainer.args, "max_length", None)
-    matches = _matches(found, sources, tokenizer, habits, max_length)
-    return Inspection(
+    known_rows = _rows_beside(trainer.train_dataset, limit) if rows is None else rows
+    sources = tuple(read_row(row, number) for number, row in enumerate(known_rows))
+    matches = _matches(found, sources, tokenizer, habits, trainer)
+    training = Inspection(
         batches=tuple(batches),
         matches=tuple(matches),
-        policy=supervision_policy(trainer, sources, found),
+        policy=supervised or supervision_policy(trainer, sources, found),
         habits=habits,
         tokenizer=tokenizer,
-        max_length=max_length,
+        serving=served,
+        serving_options=serving,
+        sources=sources,
+        max_length=getattr(trainer.args, "max_length", None),
         rows=None if rows is None else len(rows),
-        prepared=_documents_left(trainer.train_dataset),
+        dropped=dropped_rows(trainer.train_dataset, None if rows is None else len(rows)),
         plain=_is_plain(sources, matches),
+        limit_is_default=_limit_is_default(trainer.args),
+    )
+    return replace(training, evaluation=_evaluation(trainer, training, limit))
+
+
+def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspection | None:
+    """The evaluation rows, held against what the training rows are meant to be."""
+    batches = collated_for_evaluation(trainer, limit)
+    if not batches:
+        return None
+    found = [segment for batch in batches for segment in segments(batch)]
+    dataset = trainer.eval_dataset
+    dataset = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
+    sources = tuple(read_row(row, number) for number, row in enumerate(_rows_beside(dataset, limit)))
+    matches = tuple(_matches(found, sources, training.tokenizer, training.habits, trainer))
+    return replace(
+        training, batches=tuple(batches), matches=matches, sources=sources, plain=_is_plain(sources, matches)
     )
 
 
@@ -92,19 +146,30 @@ def row_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:
         UsageError: the trainer has none.
 
     """
+    tokenizer = served_tokenizer(trainer)
+    training_template = getattr(trainer, "chat_template", None)
+    if training_template:
+        tokenizer.chat_template = training_template
+    return tokenizer
+
+
+def served_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:
+    """A copy of the trainer's tokenizer as it will be saved beside the model.
+
+    Raises:
+        UsageError: the trainer has none.
+
+    """
     if trainer.processing_class is None:
         raise UsageError(
             "the trainer has no tokenizer, so its rows cannot be read: pass processing_class=tokenizer to the Trainer"
         )
     tokenizer = copy.copy(getattr(trainer.processing_class, "tokenizer", trainer.processing_class))
-    tokenizer.chat_template = getattr(trainer, "chat_template", None) or tokenizer.chat_template
     prepare(tokenizer)
     return tokenizer
 
 
-def supervision_policy(
-    trainer: Trainer, sources: Sequence[Conversation | PlainText] | None, found: Iterable[Segment]
-) -> Policy:
+def supervision_policy(trainer: Trainer, sources: Sequence[Source], found: Iterable[Segment]) -> Policy:
     """What the trainer's arguments and the columns declare as supervised, as trl reads them."""
     args = trainer.args
     completion_only = getattr(trainer, "completion_only_loss", False)
@@ -119,79 +184,71 @@ def supervision_policy(
     return "undeclared"
 
 
-def _is_plain(sources: Sequence[Conversation | PlainText] | None, matches: Sequence[Match]) -> bool:
+def _rows_beside(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
+    """The source columns that trl keeps in a prepared set that it has not packed; nothing where there are none."""
+    columns = set(getattr(dataset, "column_names", None) or ())
+    for kept in ({"messages"}, {"prompt", "completion"}):
+        if kept <= columns and hasattr(dataset, "__len__"):
+            beside = kept | (columns & {"tools", "chat_template_kwargs"})
+            return list(dataset.select_columns(sorted(beside)).select(range(min(limit, len(dataset)))))
+    return []
+
+
+def _limit_is_default(args: Any) -> bool:
+    """Whether nobody chose ``max_length``: it is what the arguments' class would have set by itself."""
+    defaults = {field.name: field.default for field in fields(args)} if is_dataclass(args) else {}
+    return "max_length" in defaults and getattr(args, "max_length", None) == defaults["max_length"]
+
+
+def _is_plain(sources: Sequence[Source], matches: Sequence[Match]) -> bool:
     """Whether the rows are text without turns: as they were read or, where only ids are known, as far as they show."""
-    if sources is None:
+    if not sources:
         return not any(match.spans.turns for match in matches)
     return all(isinstance(source, PlainText) for source in sources)
 
 
-def _documents_left(dataset: Any) -> int | None:
-    if not hasattr(dataset, "__len__"):
-        return None
-    if "seq_lengths" in (getattr(dataset, "column_names", None) or ()):
-        return sum(len(lengths) for lengths in dataset["seq_lengths"])
-    return len(dataset)
-
-
 def _matches(
     found: Sequence[Segment],
-    sources: Sequence[Conversation | PlainText] | None,
+    sources: Sequence[Source],
     tokenizer: PreTrainedTokenizerBase,
     habits: ChatProbe,
-    max_length: int | None,
+    trainer: Trainer,
 ) -> list[Match]:
-    if sources is None:
-        return [Match(segment, "unknown", None, spans_of_ids(tokenizer, segment.ids, habits)) for segment in found]
-    expected = [_expected_ids(tokenizer, source, number) for number, source in enumerate(sources)]
-    whole = {ids: number for number, ids in reversed(list(enumerate(expected)))}
-    limit = max_length or max(len(segment.ids) for segment in found)
-    matches = []
-    for segment in found:
-        likeness, number = _likeness(segment.ids, expected, whole, limit)
-        matches.append(Match(segment, likeness, number, row_spans(tokenizer, sources[number], habits)))
-    return matches
+    if not sources:
+        return [_unknown(segment, tokenizer, habits) for segment in found]
+    longest = getattr(trainer.args, "max_length", None) or max(len(segment.ids) for segment in found)
+    keeps_end = getattr(trainer.args, "truncation_mode", "keep_start") == "keep_end"
+    known = SourceRows(sources, tokenizer, longest, keeps_end)
+    return [_match(document, known, tokenizer, habits) for segment in found for document in _apart(segment, known)]
 
 
-def _expected_ids(tokenizer: PreTrainedTokenizerBase, source: Conversation | PlainText, number: int) -> tuple[int, ...]:
-    if isinstance(source, PlainText):
-        return plain_row(tokenizer, source).ids
-    try:
-        return tuple(encode(tokenizer, source.messages, **source.options))
-    except REFUSALS as error:
-        raise DataError(
-            f"training row {number} is refused by the chat template ({error}): change its roles or their order, "
-            "or use a template that takes them"
-        ) from error
+def _match(segment: Segment, known: SourceRows, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Match:
+    origin = known.find(segment.ids, expected_at=segment.row)
+    if origin.likeness == "unknown":
+        return _unknown(segment, tokenizer, habits)
+    spans = row_spans(tokenizer, known.rows[origin.number], habits, known.tokens(origin.number))
+    return Match(segment, origin.likeness, origin.number, spans.from_token(origin.offset), origin.offset)
 
 
-def _likeness(
-    ids: tuple[int, ...], expected: Sequence[tuple[int, ...]], whole: Mapping[tuple[int, ...], int], limit: int
-) -> tuple[Likeness, int]:
-    """How a document relates to the source row that it is most like, and the number of that row."""
-    if ids in whole:
-        return "whole", whole[ids]
-    for number, row in enumerate(expected):
-        if len(ids) >= limit and row[: len(ids)] == ids:
-            return "cut", number
-    for number, row in enumerate(expected):
-        if len(ids) < len(row) and row[: len(ids)] != ids and _contains(row, ids):
-            return "fragment", number
-    return "altered", max(range(len(expected)), key=lambda number: _alike(ids, expected[number]))
+def _unknown(segment: Segment, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Match:
+    return Match(segment, "unknown", None, spans_of_ids(tokenizer, segment.ids, habits))
 
 
-def _contains(ids: Sequence[int], part: Sequence[int]) -> bool:
-    return any(
-        ids[start] == part[0] and ids[start : start + len(part)] == part for start in range(len(ids) - len(part) + 1)
-    )
-
-
-def _alike(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
-    """How alike two rows are: the tokens they share at the start and at the end."""
-    shorter = min(len(left), len(right))
-    start = next((i for i in range(shorter) if left[i] != right[i]), shorter)
-    end = next((i for i in range(shorter - start) if left[-1 - i] != right[-1 - i]), shorter - start)
-    return start + end, -abs(len(left) - len(right))
+def _apart(segment: Segment, known: SourceRows) -> Iterator[Segment]:
+    """The conversations that were put into one row by code that marks no boundary between them."""
+    starts = [] if isinstance(known.rows[0], PlainText) else known.joined(segment.ids)
+    if not starts:
+        yield segment
+        return
+    for start, end in zip(starts, [*starts[1:], len(segment.ids)], strict=True):
+        positions = segment.positions
+        yield replace(
+            segment,
+            start=segment.start + start,
+            ids=segment.ids[start:end],
+            labels=segment.labels[start:end],
+            positions=None if positions is None else positions[start:end],
+        )
 
 
 def ending_ids(seen: Inspection) -> frozenset[int]:

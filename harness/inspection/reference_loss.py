@@ -17,6 +17,7 @@ import torch
 
 from harness.errors import UsageError
 from harness.inspection.batches import IGNORED, Batch, segments
+from harness.inspection.matching import Inspection
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -43,11 +44,19 @@ def loss_gap(trainer: Trainer, batch: Batch, num_items_in_batch: int | None = No
         )
     model = trainer.model
     device = next(model.parameters()).device
-    with _left_as_it_was(trainer), _in_float32(model), torch.no_grad():
+    with left_as_it_was(trainer), in_float32(model), torch.no_grad():
         inputs = {key: value.to(device) if hasattr(value, "to") else value for key, value in batch.inputs.items()}
         given = {} if num_items_in_batch is None else {"num_items_in_batch": torch.tensor(num_items_in_batch)}
         loss = float(trainer.compute_loss(model, inputs, **given))
         return loss, _reference(model, batch, num_items_in_batch)
+
+
+def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
+    """The loss equals its definition on the first batch, on one from the middle and on the last."""
+    if getattr(trainer.args, "loss_type", "nll") != "nll":
+        return []  # another loss is meant; notes() says so
+    chosen = sorted({0, len(seen.batches) // 2, len(seen.batches) - 1})
+    return [finding for number in chosen for finding in loss_equals_reference(trainer, seen.batches[number])]
 
 
 def loss_equals_reference(trainer: Trainer, batch: Batch) -> list[Finding]:
@@ -88,7 +97,7 @@ def _reference(model: torch.nn.Module, batch: Batch, num_items_in_batch: int | N
 
 
 @contextmanager
-def _left_as_it_was(trainer: Trainer) -> Iterator[None]:
+def left_as_it_was(trainer: Trainer) -> Iterator[None]:
     """Evaluation mode, no label smoothing; afterwards everything that ``compute_loss`` writes to is put back."""
     training, smoother = trainer.model.training, trainer.label_smoother
     metrics = copy.deepcopy(getattr(trainer, "_metrics", None))
@@ -104,7 +113,7 @@ def _left_as_it_was(trainer: Trainer) -> Iterator[None]:
 
 
 @contextmanager
-def _in_float32(model: torch.nn.Module) -> Iterator[None]:
+def in_float32(model: torch.nn.Module) -> Iterator[None]:
     """Hold half-precision weights in float32 for a while: at 1e-5 only the logic may differ, not the rounding."""
     held: list[tuple[Any, torch.Tensor]] = [
         (tensor, tensor.data)

@@ -31,8 +31,9 @@ def rows_are_what_the_template_renders(seen: Inspection) -> list[Finding]:
 
 
 def _lacks_only_bos(match: Match, seen: Inspection) -> bool:
-    whole, ids = match.spans.ids, match.segment.ids
-    return whole[0] == seen.tokenizer.bos_token_id and whole[1 : 1 + len(ids)] == ids
+    bos = seen.tokenizer.bos_token_id
+    expected = leading_bos(seen.tokenizer("a")["input_ids"], bos) if seen.plain else seen.habits.bos_run
+    return 0 < match.offset == expected and match.segment.ids == match.spans.ids[: len(match.segment.ids)]
 
 
 def _without_bos(match: Match, seen: Inspection) -> Finding:
@@ -91,13 +92,13 @@ def every_row_teaches(seen: Inspection) -> list[Finding]:
         for match in seen.matches
         if all(label == IGNORED for label in match.segment.labels[1:])
     ]
-    if seen.rows is not None and seen.prepared is not None and seen.prepared < seen.rows and not seen.plain:
+    if seen.dropped and not seen.plain:
         findings.append(
             Finding(
                 "training rows were dropped",
-                f"{seen.rows - seen.prepared} of {seen.rows} rows",
-                f"{seen.rows} documents to train on",
-                f"{seen.prepared}",
+                f"{seen.dropped} rows" if seen.rows is None else f"{seen.dropped} of {seen.rows} rows",
+                "every row in the training set",
+                f"{seen.dropped} are not there",
                 f"raise max_length (now {seen.max_length}): rows whose answer lies beyond it are dropped in silence",
             )
         )

@@ -103,6 +103,7 @@ def _shaped(row: Conversation | PlainText, keep_messages: bool) -> dict[str, Any
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A random Llama of one layer and 16 dimensions over the tokenizer's vocabulary, the same for every call."""
     highest = max(tokenizer.get_vocab().values())
     config = LlamaConfig(
         vocab_size=max(len(tokenizer), highest + 1),

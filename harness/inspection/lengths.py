@@ -1,0 +1,36 @@
+"""How much of the rows the length limit takes away."""
+
+from __future__ import annotations
+
+from harness.inspection.matching import Inspection, Match, place
+from harness.records import Finding
+
+ALLOWED = 0.25
+ALLOWED_UNCHOSEN = 0.05
+"""Shares of rows that may lose their end. A limit that somebody chose may cost more than a library's default, which is
+there whether or not it fits the data. Both are rules of this project: a few long rows are usual, a quarter is not."""
+
+
+def few_rows_are_cut(seen: Inspection) -> list[Finding]:
+    """Few answers lose their end to the length limit; plain text may be cut, since every part of it teaches."""
+    with_answers = [match for match in seen.matches if match.spans.turns and match.likeness in ("whole", "cut")]
+    cut = [match for match in with_answers if _loses_its_end(match)]
+    allowed = ALLOWED_UNCHOSEN if seen.limit_is_default else ALLOWED
+    if len(cut) <= allowed * len(with_answers):
+        return []
+    longest = max(len(match.spans.ids) + match.offset for match in cut)
+    chosen = "which is the default of the trainer" if seen.limit_is_default else "as it was chosen"
+    return [
+        Finding(
+            "many answers are cut off by the length limit",
+            f"{place(cut[0], len(cut[0].segment.ids) - 1)}, and {len(cut) - 1} rows like it",
+            f"at most {allowed:.0%} of the rows cut",
+            f"{len(cut)} of {len(with_answers)} rows ({len(cut) / len(with_answers):.0%}) at max_length "
+            f"{seen.max_length}, {chosen}; the longest has {longest} tokens",
+            f"raise max_length to {longest}, or shorten or split these rows",
+        )
+    ]
+
+
+def _loses_its_end(match: Match) -> bool:
+    return match.likeness == "cut" and match.spans.turns[-1].end > len(match.segment.ids)

@@ -1,0 +1,136 @@
+"""What stands before an answer in training is what the model is prompted with at inference, and it learns all the rest.
+
+At inference a model gets the conversation so far and the generation prompt, and must write everything that follows. So
+in a training row the ids before an answer are that prompt's, and every id after them is supervised: a token in between
+that is masked is neither given nor taught.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.chat.control import first_difference, name_token, quoted, token_text
+from harness.chat.conversation import Conversation, PlainText
+from harness.chat.template import REFUSALS, encode
+from harness.chat.tokens import tokens_of
+from harness.chat.turns import Turn
+from harness.inspection.batches import IGNORED
+from harness.inspection.mask import wanted_turns
+from harness.inspection.matching import Inspection, Match, place
+from harness.records import Finding
+
+
+def answers_follow_the_prompt(seen: Inspection) -> list[Finding]:
+    """Every answer that is learned follows the prompt of inference, and nothing stands unlearned between the two."""
+    findings = []
+    for match in seen.matches:
+        source = _conversation(seen, match)
+        if source is None or match.offset or match.likeness not in ("whole", "cut"):
+            continue
+        for turn in wanted_turns(match, seen):
+            prompt = _prompt(seen, source, turn)
+            if prompt is not None:
+                findings += _after_the_prompt(seen, match, turn, prompt)
+    return findings
+
+
+def _conversation(seen: Inspection, match: Match) -> Conversation | None:
+    source = None if match.source is None else seen.sources[match.source]
+    return source if isinstance(source, Conversation) else None
+
+
+def _prompt(seen: Inspection, source: Conversation, turn: Turn) -> list[int] | None:
+    """The ids that the model is served with where this turn is to be answered; None where the template refuses."""
+    options: dict[str, Any] = dict(source.options)
+    if seen.serving_options is not None:
+        options = {"tools": options["tools"]} if "tools" in options else {}
+        options |= seen.serving_options
+    try:
+        return encode(seen.serving, source.messages[: turn.message], generation_prompt=True, **options)
+    except REFUSALS:
+        return None
+
+
+def _after_the_prompt(seen: Inspection, match: Match, turn: Turn, prompt: list[int]) -> list[Finding]:
+    ids, labels = match.segment.ids, match.segment.labels
+    shared = first_difference(prompt, ids)
+    if shared < min(turn.earliest, len(ids)) and (shared < len(prompt) or not _is_header(seen, match, turn, shared)):
+        return [_another_prompt(seen, match, shared, prompt)]
+    learned = [i for i in range(shared, min(turn.end, len(labels))) if labels[i] != IGNORED]
+    between = [
+        i
+        for i in range(shared, min(learned[0] if learned else shared, turn.start))
+        if i > 0 and token_text(seen.tokenizer, ids[i]).strip()
+    ]
+    return [_never_learned(seen, match, between, shared)] if between else []
+
+
+def _is_header(seen: Inspection, match: Match, turn: Turn, shared: int) -> bool:
+    """Whether what stands between a prompt that ends early and the answer is learned: the model writes it itself."""
+    return all(
+        label != IGNORED or not token_text(seen.tokenizer, token).strip()
+        for token, label in zip(
+            match.segment.ids[shared : turn.earliest], match.segment.labels[shared : turn.earliest], strict=True
+        )
+    )
+
+
+def _another_prompt(seen: Inspection, match: Match, shared: int, prompt: list[int]) -> Finding:
+    at_inference = quoted(seen.serving, prompt[shared : shared + 8]) or "the end of the prompt"
+    return Finding(
+        "what stands before an answer in training is not what the model is prompted with at inference",
+        f"{place(match, shared)}, after {quoted(seen.tokenizer, match.segment.ids[max(0, shared - 6) : shared])}",
+        f"as at inference: {at_inference}",
+        f"in training: {quoted(seen.tokenizer, match.segment.ids[shared : shared + 8])}",
+        "train with the chat template and the template variables (chat_template_kwargs) that the model is served with",
+    )
+
+
+def _never_learned(seen: Inspection, match: Match, between: list[int], shared: int) -> Finding:
+    first = match.segment.ids[between[0]]
+    return Finding(
+        "tokens stand between the prompt of inference and the first token that is learned",
+        f"{place(match, between[0])}, {name_token(seen.tokenizer, first)}",
+        f"all after the prompt's {shared} tokens supervised: at inference the model has to write them itself",
+        f"{len(between)} masked tokens {quoted(seen.tokenizer, [match.segment.ids[i] for i in between[:8]])}",
+        "let the generation prompt write them (add_generation_prompt, chat_template_kwargs at inference), or supervise "
+        "them with the answer",
+    )
+
+
+def prompts_end_where_answers_begin(seen: Inspection) -> list[Finding]:
+    """In rows of plain text, no token holds the end of the prompt and the beginning of the completion."""
+    sources = [(n, source) for n, source in enumerate(seen.sources) if isinstance(source, PlainText)]
+    joined = [(n, source) for n, source in sources if source.has_prompt and source.prompt]
+    alone = tokens_of(seen.tokenizer, [source.prompt for _, source in joined], add_special_tokens=True)
+    whole = tokens_of(
+        seen.tokenizer, [source.prompt + source.completion for _, source in joined], add_special_tokens=True
+    )
+    merged = []
+    for (number, _), prompt, row in zip(joined, alone, whole, strict=True):
+        ends = _without_ending(prompt.ids, row.ids)
+        shared = first_difference(ends, row.ids)
+        if shared < len(ends):
+            merged.append((number, shared, ends, row.ids))
+    return [_merged(seen, *merged[0], count=len(merged))] if merged else []
+
+
+def _without_ending(prompt: tuple[int, ...], row: tuple[int, ...]) -> tuple[int, ...]:
+    """The prompt's ids without what the tokenizer puts at the end of every text (an eos token, say)."""
+    ending = 0
+    while ending < len(prompt) and prompt[len(prompt) - 1 - ending] == row[len(row) - 1 - ending]:
+        ending += 1
+    shared = first_difference(prompt, row)
+    return prompt[: max(shared, len(prompt) - ending)]
+
+
+def _merged(
+    seen: Inspection, number: int, shared: int, prompt: tuple[int, ...], row: tuple[int, ...], count: int
+) -> Finding:
+    return Finding(
+        "the end of the prompt and the beginning of the answer are one token in training and two at inference",
+        f"training row {number}, token {shared}; {count} rows like it",
+        f"{quoted(seen.tokenizer, prompt[shared:])}, with which the prompt ends by itself",
+        f"{name_token(seen.tokenizer, row[shared])} where prompt and completion are joined",
+        "move the white space from the end of the prompt to the beginning of the completion",
+    )
