@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Checkpoint:
     """What a model brings beside its weights.
 
-    ``vocab_rows`` is the number of rows of its embedding, None where that is not known; ``folder`` is where its files
-    are, None for a model that was never saved. ``recorded`` holds what earlier records say of the same model, by
+    ``config`` and ``generation_config`` are transformers' objects, None where they are not known. ``vocab_rows`` is the
+    number of rows of its embedding, None where that is not known; ``folder`` is where its files are, None for a model
+    that was never saved. ``recorded`` holds what earlier records say of the same model, by
     label (a baseline, the base model, the trainer).
     """
 
     tokenizer: PreTrainedTokenizerBase
     habits: ChatProbe
+    config: Any = None
     generation_config: Any = None
     stop_ids: frozenset[int] = frozenset()
     vocab_rows: int | None = None

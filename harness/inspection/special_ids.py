@@ -1,0 +1,103 @@
+"""The ids of bos, eos and pad, which tokenizer, config.json and generation_config.json each state for themselves.
+
+They may differ: a config keeps the base's eos beside a generation config with the chat's, some models have no BOS, pad
+may be eos. What must not be is an id that no token has, one that was erased, or a stop id that nobody generates by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.chat.control import name_token
+from harness.inspection.checkpoint import Checkpoint
+from harness.inspection.generation_settings import id_set
+from harness.records import Finding
+
+SPECIAL_IDS = "special_ids"
+"""The key of a record under which ``special_ids`` are kept."""
+
+NAMES = ("bos_token_id", "eos_token_id", "pad_token_id")
+USED = ("eos_token_id", "pad_token_id")
+"""Those that ``generate`` puts into a conversation by itself; its BOS comes from the tokenizer."""
+
+FILES = {"config": "config.json", "generation_config": "generation_config.json"}
+
+
+def special_ids(saved: Checkpoint) -> dict[str, list[int]]:
+    """What each file states, by ``file.name``; only what is set. A config that is not known states nothing."""
+    found = {}
+    for place, holder in (("tokenizer", saved.tokenizer), *_configs(saved)):
+        for name in NAMES:
+            stated = id_set(getattr(holder, name, None))
+            if stated:
+                found[f"{place}.{name}"] = sorted(stated)
+    return found
+
+
+def special_ids_agree(saved: Checkpoint) -> list[Finding]:
+    """What ends and fills up answers is in the vocabulary, no special id was erased, and generation has one to stop at."""
+    return [
+        *_outside_the_vocabulary(saved),
+        *_nothing_to_stop_at(saved),
+        *_erased(saved),
+    ]
+
+
+def _configs(saved: Checkpoint) -> list[tuple[str, Any]]:
+    known = {"config": _text_config(saved.config), "generation_config": saved.generation_config}
+    return [(place, config) for place, config in known.items() if config is not None]
+
+
+def _text_config(config: Any) -> Any:
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def _outside_the_vocabulary(saved: Checkpoint) -> Iterator[Finding]:
+    rows = saved.vocab_rows or len(saved.tokenizer)
+    for place, config in _configs(saved):
+        for name in USED:
+            for token_id in sorted(id_set(getattr(config, name, None))):
+                if not 0 <= token_id < rows:
+                    yield Finding(
+                        f"{FILES[place]} names a token that does not exist",
+                        f"{name} in {FILES[place]}",
+                        f"an id from 0 to {rows - 1}, such as the tokenizer's {getattr(saved.tokenizer, name)}",
+                        f"{token_id}",
+                        f"set model.{place}.{name} = tokenizer.{name} and save the model again",
+                    )
+
+
+def _nothing_to_stop_at(saved: Checkpoint) -> Iterator[Finding]:
+    """``generate`` stops by the generation config alone: without an eos id there every answer runs to its limit."""
+    generation, eos = saved.generation_config, saved.tokenizer.eos_token_id
+    if generation is None or id_set(getattr(generation, "eos_token_id", None)):
+        return
+    stated = id_set(getattr(_text_config(saved.config), "eos_token_id", None)) or id_set(eos)
+    if stated:
+        yield Finding(
+            "the generation config has no stop id, though the model has an end token",
+            "eos_token_id in generation_config.json",
+            " and ".join(name_token(saved.tokenizer, i) for i in sorted(stated)),
+            "null",
+            f"set model.generation_config.eos_token_id = {sorted(stated)} and save the model again",
+        )
+
+
+def _erased(saved: Checkpoint) -> Iterator[Finding]:
+    """Nothing that a record holds has become null; what changed to another id is judged by what it does."""
+    now = special_ids(saved)
+    known = {"tokenizer", *(place for place, _ in _configs(saved))}
+    for label, record in saved.recorded.items():
+        before = record.get(SPECIAL_IDS) if isinstance(record, Mapping) else None
+        for key, ids in sorted((before or {}).items()):
+            place, _, name = key.partition(".")
+            if place in known and key not in now:
+                yield Finding(
+                    "a special id was erased",
+                    f"{name} in {FILES.get(place, 'tokenizer_config.json')}, against {label}",
+                    ", ".join(str(i) for i in sorted(id_set(ids))),
+                    "null",
+                    f"set {'tokenizer' if place == 'tokenizer' else f'model.{place}'}.{name} again before saving; a "
+                    "trainer that copies a tokenizer's missing token into the config erases it",
+                )
