@@ -20,12 +20,14 @@ from harness.metrics import (
     same_answers,
     stop_rate,
 )
+from harness.inspection.preflight import PreflightReport, preflight
 from harness.records import Finding, Measurement, Sample, SampleSet
 
 __all__ = [
     "METRICS",
     "Finding",
     "Measurement",
+    "PreflightReport",
     "Sample",
     "SampleSet",
     "acc",
@@ -39,6 +41,7 @@ __all__ = [
     "leaked_control_text",
     "loop_rate",
     "perplexity",
+    "preflight",
     "rouge1",
     "rouge2",
     "rougeL",

@@ -8,7 +8,8 @@
     │   ├── BaselineError       a baseline that is absent, damaged or of a newer version
     │   ├── ModelError          a checkpoint whose parts do not fit together
     │   └── NetworkError        a network would be needed and may not be used, or is not there
-    └── InvalidRunError         the run itself is broken, so there is no number to judge
+    ├── InvalidRunError         the run itself is broken, so there is no number to judge
+    └── PreflightError          a trainer that would train on something else than is meant
 
 Every message is one sentence that says what, where, how far and what to do.
 """
@@ -48,3 +49,11 @@ class ModelError(UsageError):
 
 class InvalidRunError(HarnessError):
     """A run without a usable number: answers cut off, empty or missing."""
+
+
+class PreflightError(HarnessError):
+    """What ``preflight`` found in a trainer; ``report`` holds every case with its findings."""
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report

@@ -7,6 +7,7 @@ its findings; an empty list says that it holds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.chat import atoms, opening, round_trip
@@ -86,3 +87,13 @@ TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
 
 ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {}
 """Of a model's answers; these need weights, and so are not for the time before training."""
+
+
+def of_a_trainer(trainer: Trainer, seen: Inspection, saved: Checkpoint) -> dict[str, Callable[[], list[Finding]]]:
+    """Everything that can be checked of a trainer before it trains, by name, each ready to be called."""
+    return {
+        **{name: partial(check, seen.tokenizer, seen.habits) for name, check in CHAT.items()},
+        **{name: partial(check, saved) for name, check in CHECKPOINT.items()},
+        **{name: partial(check, seen) for name, check in BATCHES.items()},
+        **{name: partial(check, trainer, seen) for name, check in TRAINER.items()},
+    }

@@ -63,7 +63,7 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
         name=ref.text,
         module=module,
         tokenizer=tokenizer,
-        stop_ids=_stop_ids(module, tokenizer),
+        stop_ids=stop_ids_of(module.generation_config, tokenizer),
         budget=Budget(TOKENS.get(device.type, TOKENS["cuda"]), options.batch_size),
         notes=tuple(f"{ref.text}: {note}" for note in notes),
         digests=digests,
@@ -171,9 +171,9 @@ def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:
         )
 
 
-def _stop_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+def stop_ids_of(generation_config: Any, tokenizer: Any) -> frozenset[int]:
     """Return the ids that end a generation as the checkpoint's own generation config says, else the tokenizer's EOS."""
-    stated = module.generation_config.eos_token_id
+    stated = getattr(generation_config, "eos_token_id", None)
     if stated is None:
         stated = tokenizer.eos_token_id
     if stated is None:

@@ -6,6 +6,7 @@ from harness.chat.probe import probe
 from harness.errors import HarnessError
 from harness.inspection import checks
 from harness.inspection.matching import inspect_batches
+from harness.inspection.preflight import trained_checkpoint
 from harness.records import Finding
 from harness.zoo.exhibit import Setup
 
@@ -31,8 +32,8 @@ def _examine(setup: Setup) -> dict[str, list[Finding]]:
         found |= {name: check(setup.checkpoint) for name, check in checks.CHECKPOINT.items()}
     if setup.trainer is not None:
         seen = inspect_batches(setup.trainer, setup.rows, **setup.options)
-        found |= {name: check(seen) for name, check in checks.BATCHES.items()}
-        found |= {name: check(setup.trainer, seen) for name, check in checks.TRAINER.items()}
+        applied = checks.of_a_trainer(setup.trainer, seen, trained_checkpoint(setup.trainer, seen))
+        found |= {name: check() for name, check in applied.items()}
     if setup.model is not None and setup.samples is not None:
         found |= {name: check(setup.model, setup.samples) for name, check in checks.ANSWERS.items()}
     return found | {name: find() for name, find in setup.more.items()}

@@ -15,8 +15,8 @@ from harness.records import Finding, SampleSet
 class Setup:
     """One set-up; what is None is not there, and the checks that would look at it do not run.
 
-    ``tokenizer`` gets the checks of the chat template, ``checkpoint`` those of a saved model's files, ``trainer`` those
-    of the batches and of the trainer, beside its source ``rows``. ``options`` are what the user declares to
+    ``tokenizer`` gets the checks of the chat template, ``checkpoint`` those of a saved model's files, ``trainer`` all
+    that ``preflight`` makes, beside its source ``rows``. ``options`` are what the user declares to
     ``preflight`` (``serving`` and so on). ``model`` answers ``samples`` after training. ``more`` holds findings of what
     the tables cannot be asked: a sentence of the harness itself, a verdict of the gate, by the name of the case.
     """
