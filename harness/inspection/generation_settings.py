@@ -95,14 +95,15 @@ def settings_are_the_recorded_ones(saved: Checkpoint) -> list[Finding]:
 def _differences(
     saved: Checkpoint, now: Mapping[str, Any], recorded: Mapping[str, Any], label: str
 ) -> Iterator[Finding]:
-    lost = id_set(recorded.get("eos_token_id")) - id_set(now.get("eos_token_id"))
+    stops = id_set(now.get("eos_token_id"))
+    lost = id_set(recorded.get("eos_token_id")) - stops
     if lost:
         yield Finding(
             "generation no longer stops on a token that it used to stop on",
             f"generation_config.eos_token_id, against {label}",
             f"to hold {', '.join(_named(saved, i) for i in sorted(lost))}",
-            ", ".join(_named(saved, i) for i in sorted(id_set(now.get("eos_token_id")))) or "no stop id at all",
-            f"set model.generation_config.eos_token_id to {sorted(lost | id_set(now.get('eos_token_id')))} and save it; "
+            ", ".join(_named(saved, i) for i in sorted(stops)) or "no stop id at all",
+            f"set model.generation_config.eos_token_id to {sorted(lost | stops)} and save it; "
             "exporters that copy tokenizer.eos_token_id keep one id of several",
         )
     for key in sorted((now.keys() | recorded.keys()) - {"eos_token_id"}):

@@ -36,7 +36,7 @@ def special_ids(saved: Checkpoint) -> dict[str, list[int]]:
 
 
 def special_ids_agree(saved: Checkpoint) -> list[Finding]:
-    """What ends and fills up answers is in the vocabulary, no special id was erased, and generation has one to stop at."""
+    """What ends and fills up answers is in the vocabulary, nothing was erased, and generation has an id to stop at."""
     return [
         *_outside_the_vocabulary(saved),
         *_nothing_to_stop_at(saved),

@@ -15,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
+from harness.chat.control import control_ids
 from harness.chat.conversation import Conversation, PlainText, read_row
 from harness.chat.spans import generation_marks
 from harness.chat.template import REFUSALS, has_generation_markers, prepare, render
@@ -120,7 +121,10 @@ def tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)
+    # It was never asked anything: where the real model stops is not its to say, so it stops at every control token.
+    model.generation_config.eos_token_id = sorted(control_ids(tokenizer))
+    return model
 
 
 @contextmanager
