@@ -3,7 +3,7 @@
 import pytest
 
 from harness import greedy_answers, hardly_stops, leaked_control_text, loop_rate, stop_rate
-from harness.inspection import stopping
+from harness.inspection import embeddings, generation_settings, matching, saving, special_ids, stopping
 
 pytestmark = pytest.mark.stopping
 
@@ -11,6 +11,11 @@ pytestmark = pytest.mark.stopping
 @pytest.fixture
 def prompts(samples, answerable):
     return answerable(samples("stopping.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def as_trained(trainer, training_rows):
+    return matching.inspect_batches(trainer, training_rows, limit=64)
 
 
 @pytest.mark.preflight
@@ -21,6 +26,26 @@ def test_generation_stops_where_the_template_ends_a_turn(saved, no_findings):
 @pytest.mark.preflight
 def test_nothing_keeps_the_model_from_ending(saved, no_findings):
     no_findings(stopping.nothing_holds_the_terminator_back(saved))
+
+
+@pytest.mark.preflight
+def test_the_generation_settings_are_the_recorded_ones(saved, no_findings):
+    no_findings(generation_settings.settings_are_the_recorded_ones(saved))
+
+
+@pytest.mark.preflight
+def test_special_ids_agree_across_the_files(saved, no_findings):
+    no_findings(special_ids.special_ids_agree(saved))
+
+
+@pytest.mark.preflight
+def test_saving_keeps_the_stop_ids(trainer, as_trained, no_findings):
+    no_findings(saving.saving_keeps_the_stop_ids(trainer, as_trained))
+
+
+@pytest.mark.preflight
+def test_tokens_in_use_can_be_learned(trainer, as_trained, no_findings):
+    no_findings(embeddings.tokens_in_use_can_be_learned(trainer, as_trained))
 
 
 def test_answers_end_as_often_as_before(model, base_model, prompts, gate):

@@ -17,14 +17,18 @@ from harness.inspection import (
     collation,
     content,
     drift,
+    embeddings,
     evaluation,
+    generation_settings,
     isolation,
     lengths,
     mask,
     prompts,
     reference_loss,
     reload,
+    saving,
     sources,
+    special_ids,
     stopping,
     tools,
 )
@@ -53,6 +57,8 @@ CHECKPOINT: dict[str, Callable[[Checkpoint], list[Finding]]] = {
     "template/saving_and_loading_keeps_the_tokenizer": reload.saving_keeps_the_tokenizer,
     "stopping/generation_stops_where_the_template_ends_a_turn": stopping.terminator_stops_generation,
     "stopping/nothing_keeps_the_model_from_ending": stopping.nothing_holds_the_terminator_back,
+    "stopping/the_generation_settings_are_the_recorded_ones": generation_settings.settings_are_the_recorded_ones,
+    "stopping/special_ids_agree_across_the_files": special_ids.special_ids_agree,
 }
 """Of the files of a model, without its weights."""
 
@@ -82,6 +88,8 @@ BATCHES: dict[str, Callable[[Inspection], list[Finding]]] = {
 TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
     "mask/the_loss_is_the_mean_over_supervised_tokens": reference_loss.loss_is_the_mean,
     "mask/packed_documents_do_not_see_each_other": isolation.packed_documents_do_not_see_each_other,
+    "stopping/saving_keeps_the_stop_ids": saving.saving_keeps_the_stop_ids,
+    "stopping/tokens_in_use_can_be_learned": embeddings.tokens_in_use_can_be_learned,
 }
 """Of the trainer itself: what its model makes of a batch."""
 
