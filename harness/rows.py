@@ -97,13 +97,13 @@ def _prompt_completion(line: Mapping[str, Any], place: str) -> tuple[str, Row]:
 
 def _alpaca(line: Mapping[str, Any], place: str) -> Row:
     instruction = _text(line["instruction"], place, "instruction")
-    context = line.get("input") or ""
-    question = f"{instruction}\n\n{_text(context, place, 'input')}" if context else instruction
+    question = {"role": "user", "content": instruction}
+    if line.get("input"):
+        given = _text(line["input"], place, "input")
+        # The part is also told by itself: a template that has a section for it can split it off.
+        question |= {"content": f"{instruction}\n\n{given}", "input": given}
     answer = _text(line["output"], place, "output")
-    return {
-        "prompt": [{"role": "user", "content": question}],
-        "completion": [{"role": "assistant", "content": answer}],
-    }
+    return {"prompt": [question], "completion": [{"role": "assistant", "content": answer}]}
 
 
 def _text(value: Any, place: str, column: str) -> str:

@@ -32,7 +32,7 @@ def written(folder: Path, *rows: object) -> Path:
         (
             {"instruction": "Translate.", "input": "chat", "output": "cat"},
             {
-                "prompt": [{"role": "user", "content": "Translate.\n\nchat"}],
+                "prompt": [{"role": "user", "content": "Translate.\n\nchat", "input": "chat"}],
                 "completion": [{"role": "assistant", "content": "cat"}],
             },
         ),

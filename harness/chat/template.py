@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
+from harness.chat import formats
 from harness.errors import ModelError
 from harness.records import Message
 
@@ -30,36 +32,24 @@ SHOWN_OPTIONS: tuple[dict[str, Any], ...] = (
 )
 """Conversations by which a template is known, with and without a tool on offer."""
 
-DEFAULT_TEMPLATE = """\
-{%- for message in messages %}
-{%- if message['role'] == 'assistant' %}
-{{- 'Assistant: ' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}{{ '\\n' }}
-{%- else %}
-{{- message['role'] | capitalize + ': ' + message['content'] + '\\n' }}
-{%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-{{- 'Assistant:' }}
-{%- endif %}
-"""
-"""``System: ... / User: ... / Assistant: ...``, a line each; the eos token ends what the assistant says.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-The generation prompt ends with the colon: the space after it belongs to the token of the answer's first word.
-"""
+STOPPED_CLOCK = "{% macro strftime_now(format) %}{{ format }}{% endmacro %}\n"
+"""Put before a template, it takes the place of the clock that transformers gives to templates."""
 
 
 def prepare(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """Give the tokenizer a chat template and a pad token where it has none; return what was done and why.
 
     Raises:
-        ModelError: there is no template and no eos token that the default template could end a turn with.
+        ModelError: there is no template and no eos token that the plain format could end a turn with.
 
     """
     notes = []
     if not tokenizer.chat_template:
-        tokenizer.chat_template = _default_template(tokenizer)
+        tokenizer.chat_template = _plain_format(tokenizer)
         notes.append(
-            "the tokenizer has no chat template: rendered with the default 'System: / User: / Assistant:', "
+            "the tokenizer has no chat template: rendered with the format 'plain' ('System: / User: / Assistant:'), "
             f"each answer ended by its eos token {tokenizer.eos_token!r}"
         )
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
@@ -112,31 +102,38 @@ def takes(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> bo
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """12 hexadecimal digits that name what the template writes; empty where there is no template.
 
-    The digest is that of some rendered conversations: a comment, or ``{% generation %}`` marks, make no other template.
-    One that writes the date is named by its text instead, which does not change from day to day.
+    The digest is that of some rendered conversations: a comment, ``{% generation %}`` marks, or another day, make no
+    other template. One that renders none of them is named by its text.
     """
     template = tokenizer.chat_template
     if not template:
         return ""
     if isinstance(template, Mapping):
         template = "\n".join(f"{name}\n{text}" for name, text in sorted(template.items()))
-    shown = [_shown(tokenizer, roles, options) for roles in SHOWN_ROLES for options in SHOWN_OPTIONS]
-    written = template if "strftime_now" in template or not any(shown) else "\0".join(shown)
+    texts = [shown(tokenizer, roles, options) for roles in SHOWN_ROLES for options in SHOWN_OPTIONS]
+    written = "\0".join(texts) if any(texts) else template
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def _shown(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], options: Mapping[str, Any]) -> str:
-    """A conversation as the template writes it, with text or else with typed parts; empty where it refuses both."""
+def shown(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], options: Mapping[str, Any] = NOTHING) -> str:
+    """A conversation of these roles as the template writes it on any day; empty where it refuses text and parts."""
     for parts in (False, True):
         messages = [
             {"role": role, "content": [{"type": "text", "text": text}] if parts else text}
             for role, text in ((role, f" The {role} says\nno. {number}. ") for number, role in enumerate(roles))
         ]
         try:
-            return render(tokenizer, messages, generation_prompt=roles[-1] != "assistant", **options)
+            stopped = without_clock(tokenizer, **options)
+            return render(tokenizer, messages, generation_prompt=roles[-1] != "assistant", **options, **stopped)
         except REFUSALS:
             continue
     return ""
+
+
+def without_clock(tokenizer: PreTrainedTokenizerBase, tools: Any = None) -> dict[str, Any]:
+    """What to render with so that the day does not matter: where a template writes the date, its format is written."""
+    source = str(tokenizer.get_chat_template(tools=tools))
+    return {"chat_template": STOPPED_CLOCK + source} if "strftime_now" in source else {}
 
 
 def has_generation_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -144,13 +141,10 @@ def has_generation_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
     return "endgeneration" in str(tokenizer.get_chat_template())
 
 
-def _default_template(tokenizer: PreTrainedTokenizerBase) -> str:
+def _plain_format(tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.eos_token is None:
         raise ModelError(
             f"the tokenizer {tokenizer.name_or_path or '(unnamed)'} has neither a chat template nor an eos token, so "
             "no turn could end: set tokenizer.eos_token or tokenizer.chat_template and save it with the model"
         )
-    # Plain text of this model starts with BOS, so its conversations must as well.
-    plain = tokenizer("a")["input_ids"]
-    starts_with_bos = tokenizer.bos_token_id is not None and plain[:1] == [tokenizer.bos_token_id]
-    return ("{{- bos_token }}\n" if starts_with_bos else "") + DEFAULT_TEMPLATE
+    return formats.load("plain", tokenizer)
