@@ -55,12 +55,17 @@ def _altered(match: Match, seen: Inspection) -> Finding:
         if ends_early
         else "a training row is not what the chat template renders",
         place(match, at),
-        quoted(seen.tokenizer, expected[at : at + 6]) or "the end of the row",
-        quoted(seen.tokenizer, ids[at : at + 6]) or "the end of the row",
+        _with_ids(seen, expected[at : at + 6]),
+        _with_ids(seen, ids[at : at + 6]),
         "leave cut rows without a terminator"
         if ends_early
         else "build rows with tokenizer.apply_chat_template(messages, tokenize=True), and not from pieces of text",
     )
+
+
+def _with_ids(seen: Inspection, ids: tuple[int, ...]) -> str:
+    """Tokens as text and as ids: other ids may read the same."""
+    return f"{quoted(seen.tokenizer, ids)} (ids {', '.join(map(str, ids))})" if ids else "the end of the row"
 
 
 def rows_start_with_one_bos(seen: Inspection) -> list[Finding]:

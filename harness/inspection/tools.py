@@ -22,7 +22,7 @@ def _names_are_written(seen: Inspection) -> list[Finding]:
     findings = []
     for match in seen.matches:
         source = _conversation(seen, match)
-        if source is None or match.likeness not in ("whole", "altered"):
+        if source is None or not _is_complete(match):
             continue
         text = token_text(seen.tokenizer, match.segment.ids)
         offered = [_name(tool) for tool in source.options.get("tools") or ()]
@@ -40,6 +40,12 @@ def _names_are_written(seen: Inspection) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _is_complete(match: Match) -> bool:
+    """Whether the document goes on to its row's end; what lacks the row's beginning may lack the tools with it."""
+    to_its_end = match.likeness == "fragment" and match.segment.ids == match.spans.ids
+    return to_its_end or match.likeness in ("whole", "altered")
 
 
 def _arguments_are_their_own(seen: Inspection) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What exhibits are built of: a byte-level tokenizer of a few hundred tokens, chat templates, rows and tiny trainers."""
+"""What exhibits are built of: a byte-level tokenizer of a few hundred tokens, templates, rows and tiny trainers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
+from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
+from harness.chat.probe import probe
+from harness.chat.record import chat_record
+from harness.inspection.checkpoint import Checkpoint
 from harness.inspection.stand_in import stand_in_trainer, tiny_model
 
 PROSE = """The gate opens at noon and closes at six. A fox may cross the garden before the rain begins.
@@ -77,9 +80,8 @@ def tokenizer_with(
     adds_bos: bool = False,
 ) -> PreTrainedTokenizerFast:
     """A tokenizer with this chat template and these control tokens; ``adds_bos`` puts BOS before every text."""
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_trained()), bos_token="<|begin|>", eos_token=eos, pad_token="<|pad|>"
-    )
+    ends = {"bos_token": "<|begin|>", "eos_token": eos, "pad_token": "<|pad|>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_trained()), **ends)
     tokenizer.add_special_tokens({"extra_special_tokens": list(special)})
     tokenizer.chat_template = template
     if adds_bos:
@@ -123,3 +125,28 @@ def plain_trainer(
         data_collator=collator,
         processing_class=tokenizer,
     )
+
+
+def written_out(tokenizer: Any, texts: Sequence[str], **encoding: Any) -> Trainer:
+    """A trainer over rows that the user's own code has rendered: tokenised, every token of them learned."""
+    encoding = {"add_special_tokens": False} | encoding
+    return learned_whole(tokenizer, [tokenizer(text, **encoding)["input_ids"] for text in texts])
+
+
+def learned_whole(tokenizer: Any, rows: Sequence[Sequence[int]]) -> Trainer:
+    """A trainer over rows of ids, every token of them learned: a way of masking that leaves the ids to speak alone."""
+    prepared = [{"input_ids": list(ids), "labels": list(ids)} for ids in rows]
+    return plain_trainer(tokenizer, prepared, DataCollatorForSeq2Seq(tokenizer))
+
+
+def checkpoint_of(tokenizer: Any, **facts: Any) -> Checkpoint:
+    """What is saved beside the weights of a model that stops where this template ends a turn; ``facts`` change it."""
+    habits = probe(tokenizer)
+    stops = habits.closing_ids | {tokenizer.eos_token_id}
+    return Checkpoint(**({"tokenizer": tokenizer, "habits": habits, "stop_ids": stops} | facts))
+
+
+def record_of(tokenizer: Any) -> dict[str, Any]:
+    """What a baseline or a training run keeps of this tokenizer's template."""
+    habits = probe(tokenizer)
+    return {"template": habits.digest, "chat": chat_record(tokenizer, habits)}
