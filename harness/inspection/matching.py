@@ -219,27 +219,31 @@ def _matches(
     longest = getattr(trainer.args, "max_length", None) or max(len(segment.ids) for segment in found)
     keeps_end = getattr(trainer.args, "truncation_mode", "keep_start") == "keep_end"
     known = SourceRows(sources, tokenizer, longest, keeps_end)
-    return [_match(document, known, tokenizer, habits) for segment in found for document in _apart(segment, known)]
+    return [match for segment in found for match in _match(segment, known, tokenizer, habits)]
 
 
-def _match(segment: Segment, known: SourceRows, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Match:
+def _match(
+    segment: Segment, known: SourceRows, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe
+) -> Iterator[Match]:
+    """The source row of a document; or of each, where code that marks no boundary has joined several conversations."""
     origin = known.find(segment.ids, expected_at=segment.row)
-    if origin.likeness == "unknown":
-        return _unknown(segment, tokenizer, habits)
-    spans = row_spans(tokenizer, known.rows[origin.number], habits, known.tokens(origin.number))
-    return Match(segment, origin.likeness, origin.number, spans.from_token(origin.offset), origin.offset)
+    chats = not isinstance(known.rows[0], PlainText)
+    parts = known.joined(segment.ids) if chats and origin.likeness == "altered" else []
+    if parts:
+        for part in _cut_at(parts, segment):
+            yield from _match(part, known, tokenizer, habits)
+    elif origin.likeness == "unknown":
+        yield _unknown(segment, tokenizer, habits)
+    else:
+        spans = row_spans(tokenizer, known.rows[origin.number], habits, known.tokens(origin.number))
+        yield Match(segment, origin.likeness, origin.number, spans.from_token(origin.offset), origin.offset)
 
 
 def _unknown(segment: Segment, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Match:
     return Match(segment, "unknown", None, spans_of_ids(tokenizer, segment.ids, habits))
 
 
-def _apart(segment: Segment, known: SourceRows) -> Iterator[Segment]:
-    """The conversations that were put into one row by code that marks no boundary between them."""
-    starts = [] if isinstance(known.rows[0], PlainText) else known.joined(segment.ids)
-    if not starts:
-        yield segment
-        return
+def _cut_at(starts: Sequence[int], segment: Segment) -> Iterator[Segment]:
     for start, end in zip(starts, [*starts[1:], len(segment.ids)], strict=True):
         positions = segment.positions
         yield replace(

@@ -54,6 +54,8 @@ def _prompt(seen: Inspection, source: Conversation, turn: Turn) -> list[int] | N
 def _after_the_prompt(seen: Inspection, match: Match, turn: Turn, prompt: list[int]) -> list[Finding]:
     ids, labels = match.segment.ids, match.segment.labels
     shared = first_difference(prompt, ids)
+    if _goes_further(seen, match, prompt, shared):
+        return [_another_prompt(seen, match, shared, prompt)]
     if shared < min(turn.earliest, len(ids)) and (shared < len(prompt) or not _is_header(seen, match, turn, shared)):
         return [_another_prompt(seen, match, shared, prompt)]
     learned = [i for i in range(shared, min(turn.end, len(labels))) if labels[i] != IGNORED]
@@ -63,6 +65,16 @@ def _after_the_prompt(seen: Inspection, match: Match, turn: Turn, prompt: list[i
         if i > 0 and token_text(seen.tokenizer, ids[i]).strip()
     ]
     return [_never_learned(seen, match, between, shared)] if between else []
+
+
+def _goes_further(seen: Inspection, match: Match, prompt: list[int], shared: int) -> bool:
+    """Whether inference, as it was declared, opens the answer with text that the row has not.
+
+    Undeclared, that is what the prompts of reasoning models do on purpose: they open a block which rows leave out.
+    """
+    whole = shared < len(match.segment.ids)  # a row may be cut before its answer
+    left = token_text(seen.serving, prompt[shared:]).strip()
+    return seen.serving_options is not None and whole and bool(left)
 
 
 def _is_header(seen: Inspection, match: Match, turn: Turn, shared: int) -> bool:

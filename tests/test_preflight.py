@@ -1,0 +1,183 @@
+"""``harness.preflight``: what it says of a sound trainer and of a faulty one, and that it leaves every trainer alone."""
+
+import copy
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset as TorchDataset
+from transformers import DataCollatorForSeq2Seq
+
+from harness import preflight
+from harness.errors import PreflightError, UsageError
+from harness.zoo.parts import CHATML, MARKED, ROWS, plain_trainer, prepared_as, sft_trainer, tokenizer_with
+
+
+def masked_first_token(ids, labels):
+    first = next(i for i, label in enumerate(labels) if label != -100)
+    return ids, [*labels[:first], -100, *labels[first + 1 :]]
+
+
+@pytest.mark.parametrize("options", [{}, {"packing": True, "max_length": 200}, {"template": CHATML}])
+def test_a_sound_trainer_passes_and_its_report_can_be_read(options):
+    report = preflight(sft_trainer(**options))
+    assert report.failed == ()
+    assert report.documents == len(ROWS)
+    assert "mask/no_answer_is_empty" in str(report)
+
+
+def test_an_error_names_row_position_token_and_remedy():
+    with pytest.raises(PreflightError) as raised:
+        preflight(prepared_as(sft_trainer(), masked_first_token), ROWS)
+    message = str(raised.value)
+    assert "the first token of the answer is masked" in message
+    assert re.search(r"training row 0, token \d+ of \d+", message)
+    assert "remedy" in message
+    failed = [case.name for case in raised.value.report.failed]
+    assert failed[0] == "mask/content_and_terminator_of_every_turn_are_supervised_and_nothing_else"
+
+
+def test_the_source_rows_are_those_that_trl_keeps():
+    with pytest.raises(PreflightError, match="training row 0, token"):
+        trainer = sft_trainer()
+        labels = [masked_first_token(row["input_ids"], row["labels"])[1] for row in trainer.train_dataset]
+        trainer.train_dataset = trainer.train_dataset.remove_columns("labels").add_column("labels", labels)
+        preflight(trainer)
+
+
+def everything_of(trainer):
+    return {
+        "weights": {name: value.clone() for name, value in trainer.model.state_dict().items()},
+        "gradients": [parameter.grad for parameter in trainer.model.parameters()],
+        "trainable": [parameter.requires_grad for parameter in trainer.model.parameters()],
+        "mode": trainer.model.training,
+        "config": trainer.model.config.to_dict(),
+        "generation": trainer.model.generation_config.to_dict(),
+        "template": trainer.processing_class.chat_template,
+        "pad": trainer.processing_class.pad_token,
+        "python": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),
+        "torch": torch.get_rng_state(),
+        "metrics": copy.deepcopy(getattr(trainer, "_metrics", None)),
+        "state": trainer.state.to_json_string() if hasattr(trainer.state, "to_json_string") else repr(trainer.state),
+        "loaders": list(trainer.accelerator._dataloaders),
+        "optimizer": trainer.optimizer,
+        "order": [int(row) for row in iter(trainer._get_train_sampler())],
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"packing": True, "max_length": 200}, {"bf16": True}])
+def test_the_trainer_is_left_as_it_was_with_its_files_and_its_random_state(options, tmp_path):
+    trainer = sft_trainer(output_dir=str(tmp_path / "out"), **options)
+    random.seed(7)
+    np.random.seed(7)
+    torch.manual_seed(7)
+    before = everything_of(trainer)
+    files = sorted(path for path in tmp_path.rglob("*"))
+    torch.manual_seed(7)
+    preflight(trainer)
+    after = everything_of(trainer)
+    assert sorted(path for path in tmp_path.rglob("*")) == files
+    for key, value in before.items():
+        if isinstance(value, dict) and key == "weights":
+            assert all(torch.equal(value[name], after[key][name]) for name in value)
+        elif isinstance(value, torch.Tensor):
+            assert torch.equal(value, after[key])
+        else:
+            assert value == after[key], key
+
+
+def test_training_gives_the_same_losses_with_and_without_it():
+    losses = []
+    for look in (True, False):
+        trainer = sft_trainer(max_steps=3, logging_steps=1, learning_rate=1e-2, disable_tqdm=True)
+        if look:
+            preflight(trainer)
+        trainer.train()
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
+
+
+def prepared(tokenizer, rows=ROWS):
+    """Rows as a user's own code prepares them: the last answer learned, the rest masked."""
+    made = []
+    for row in rows:
+        ids = tokenizer.apply_chat_template(row["messages"], return_dict=False)
+        prompt = tokenizer.apply_chat_template(row["messages"][:-1], add_generation_prompt=True, return_dict=False)
+        made.append({"input_ids": ids, "labels": [-100] * len(prompt) + ids[len(prompt) :]})
+    return made
+
+
+def test_a_plain_trainer_with_a_collator_of_the_library_passes():
+    tokenizer = tokenizer_with(CHATML)
+    collator = DataCollatorForSeq2Seq(tokenizer, padding=True)
+    assert preflight(plain_trainer(tokenizer, prepared(tokenizer), collator), ROWS).failed == ()
+    assert preflight(plain_trainer(tokenizer, prepared(tokenizer), collator)).failed == ()
+
+
+def test_what_is_meant_can_be_declared():
+    tokenizer = tokenizer_with(CHATML)
+    trainer = plain_trainer(tokenizer, prepared(tokenizer), DataCollatorForSeq2Seq(tokenizer, padding=True))
+    assert preflight(trainer, ROWS, supervised="last turn").failed == ()
+    with pytest.raises(PreflightError, match="a whole assistant turn is masked"):
+        preflight(trainer, ROWS, supervised="every turn")
+    with pytest.raises(UsageError, match="is no policy: it is one of"):
+        preflight(trainer, ROWS, supervised="some turns")
+
+
+class Kept(TorchDataset):
+    """A set that hands out the same dict in every epoch, as lists do."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, number):
+        return self.rows[number]
+
+
+def test_a_collator_that_changes_its_rows_is_found():
+    tokenizer = tokenizer_with(CHATML)
+    inner = DataCollatorForSeq2Seq(tokenizer, padding=True)
+
+    def growing(rows):
+        batch = inner([dict(row) for row in rows])
+        for row in rows:
+            row["labels"][-1] = -100
+        return batch
+
+    for collator, finds in ((inner, False), (growing, True)):
+        trainer = plain_trainer(tokenizer, prepared(tokenizer), collator)
+        trainer.train_dataset = Kept(prepared(tokenizer))
+        if finds:
+            with pytest.raises(PreflightError, match="changes the rows that it is given"):
+                preflight(trainer, ROWS)
+        else:
+            assert preflight(trainer, ROWS).failed == ()
+
+
+def test_evaluation_rows_without_the_mask_are_found():
+    trainer = sft_trainer()
+    trainer.eval_dataset = trainer.train_dataset
+    assert preflight(trainer).failed == ()
+    trainer.eval_dataset = trainer.eval_dataset.map(lambda row: {"labels": row["input_ids"]})
+    with pytest.raises(PreflightError, match="in eval_dataset, text that is not the assistant's is supervised"):
+        preflight(trainer)
+
+
+def test_serving_with_other_template_variables_is_found():
+    thinking = (
+        MARKED.rsplit("{% if add_generation_prompt", 1)[0]
+        + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+        + "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+    )
+    assert preflight(sft_trainer(thinking), serving={}).failed == ()
+    with pytest.raises(PreflightError, match="not what the model is prompted with at inference"):
+        preflight(sft_trainer(thinking), serving={"enable_thinking": False})
+    with pytest.raises(PreflightError, match="does not know a variable"):
+        preflight(sft_trainer(thinking), serving={"enable_thinkin": False})
