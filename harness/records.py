@@ -91,11 +91,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a measurement is compared with: a stored baseline's or the base model's measurement."""
+    """What a measurement is compared with: a stored baseline's or the base model's measurement.
+
+    ``differences`` says in words what has changed behind a field of the signature (``template``), where that is known.
+    """
 
     label: str
     measurement: Measurement | None
     origin: str = ""
+    differences: Mapping[str, str] = field(default_factory=dict)
 
 
 class Outcome(StrEnum):

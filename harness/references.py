@@ -98,11 +98,14 @@ def adapter_base(folder: Path) -> str:
 
 def trained_from(folder: Path) -> str | None:
     """Return the reference of the base that a checkpoint trained here was tuned from; None for any other checkpoint."""
-    manifest = folder / TRAINING_MANIFEST
-    if not manifest.is_file():
-        return None
-    base = read_json(manifest).get("base")
+    base = training_manifest(folder).get("base")
     return base if isinstance(base, str) else None
+
+
+def training_manifest(folder: Path) -> dict[str, object]:
+    """Read what the training that wrote a checkpoint says of itself; empty for a checkpoint that came another way."""
+    manifest = folder / TRAINING_MANIFEST
+    return read_json(manifest) if manifest.is_file() else {}
 
 
 def read_json(path: Path) -> dict[str, object]:

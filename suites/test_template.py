@@ -45,5 +45,6 @@ def test_saving_and_loading_keeps_the_tokenizer(saved, no_findings):
 
 
 def test_habits_of_the_template_are_reported(chat_probe, note):
+    note(f"habits of the chat template: {chat_probe.summary}")
     for habit in chat_probe.notes:
         note(habit)

@@ -40,20 +40,25 @@ def sentinels(roles: Sequence[str]) -> tuple[str, ...]:
 
 def sentinel_messages(roles: Sequence[str], parts: bool = False) -> list[dict[str, Any]]:
     """Messages whose contents are sentinels; as lists of typed parts where the template wants them so."""
-    words = sentinels(roles)
-    return [
-        {"role": role, "content": [{"type": "text", "text": word}] if parts else word}
-        for role, word in zip(roles, words, strict=True)
-    ]
+    return [message(role, word, parts) for role, word in zip(roles, sentinels(roles), strict=True)]
+
+
+def message(role: str, text: str, parts: bool = False) -> dict[str, Any]:
+    """One message; its content is a list of one typed part where the template wants it so."""
+    return {"role": role, "content": [{"type": "text", "text": text}] if parts else text}
 
 
 def frame(
-    tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], generation_prompt: bool = False, parts: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    roles: Sequence[str],
+    generation_prompt: bool = False,
+    parts: bool = False,
+    **options: Any,
 ) -> Frame | None:
     """Render sentinels in these roles; None where the template refuses, or loses, doubles or reorders a content."""
     words = sentinels(roles)
     try:
-        text = render(tokenizer, sentinel_messages(roles, parts), generation_prompt)
+        text = render(tokenizer, sentinel_messages(roles, parts), generation_prompt, **options)
     except REFUSALS:
         return None
     literals = split_at(text, words)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from harness.chat.control import control_ids, control_ids_in, first_difference, plain_ids, token_text
-from harness.chat.frame import Frame, frame, sentinel_messages, sentinels, wants_parts
-from harness.chat.template import REFUSALS, encode, has_generation_markers, render, template_digest
+from harness.chat import abilities, endings, switches
+from harness.chat.abilities import ArgumentForm, Order, Reasoning, Support, WhiteSpace
+from harness.chat.control import token_text
+from harness.chat.frame import frame, message, sentinel_messages, sentinels, wants_parts
+from harness.chat.switches import Effect
+from harness.chat.template import encode, has_generation_markers, render, template_digest, without_clock
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-RoleSupport = Literal["own turn", "merged", "refused", "lost"]
+SHOWN = 100
+"""Characters of a habit that a reader is shown."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,11 @@ class ChatProbe:
     ``terminator_id`` ends an assistant turn (None: no control token does); ``closing_ids`` holds every control token
     that may stand at the end of one. ``ends_last_turn`` tells that the terminator is also written after the last turn;
     where it is not, the next role's marker is what ends a turn. ``bos_run`` counts the BOS tokens that a row starts
-    with. ``roles`` says for ``system`` and ``tool`` whether the role has a turn of its own, is merged into another
-    turn, is refused with an error, or is lost without a word. ``prefix_preserving`` tells that a row starts with the
-    ids that the model is prompted with at inference; ``continues`` that a conversation may have several turns.
+    with, ``text_bos_run`` those that the tokenizer puts before plain text. ``roles`` says what becomes of a message of
+    each role, ``orders`` of roles that do not take turns, ``white_space`` of what surrounds a content.
+    ``variables`` holds what else the template can be given, and what that does. ``prefix_preserving`` tells that a row
+    starts with the ids that the model is prompted with at inference; ``continues`` that a conversation may have
+    several turns.
     """
 
     terminator_id: int | None
@@ -35,9 +41,16 @@ class ChatProbe:
     closing_ids: frozenset[int]
     ends_last_turn: bool
     bos_run: int
-    roles: Mapping[str, RoleSupport]
+    text_bos_run: int
+    roles: Mapping[str, Support]
+    orders: Mapping[str, Order]
+    white_space: Mapping[str, WhiteSpace]
     default_system: str
-    strips_content: bool
+    tools_on_offer: Order
+    argument_forms: tuple[ArgumentForm, ...]
+    reasoning: Reasoning
+    variables: Mapping[str, Effect]
+    writes_date: bool
     generation_prompt: str
     generation_prompt_ids: tuple[int, ...]
     assistant_header: str
@@ -47,6 +60,63 @@ class ChatProbe:
     generation_markers: bool
     digest: str
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        table = self.table()
+        width = max(map(len, table))
+        return "\n".join(
+            f"{habit:<{width}}  {value if len(value) <= SHOWN else value[:SHOWN] + '...'}"
+            for habit, value in table.items()
+        )
+
+    @property
+    def summary(self) -> str:
+        """The habits that matter most, in one line."""
+        table = self.table()
+        return "; ".join(f"{habit}: {table[habit]}" for habit in FIRST if habit in table)
+
+    def table(self) -> dict[str, str]:
+        """Every habit in words, for a reader and for a record that is compared later."""
+        return {
+            "an answer ends with": self._ends_with(),
+            "closing tokens": ", ".join(map(str, sorted(self.closing_ids))) or "none",
+            "BOS before a row": str(self.bos_run),
+            "BOS before plain text": str(self.text_bos_run),
+            "generation prompt": repr(self.generation_prompt),
+            **{f"{role} messages": support for role, support in self.roles.items()},
+            **self.orders,
+            **{f"white space of {role}": policy for role, policy in self.white_space.items()},
+            "default system text": repr(self.default_system) if self.default_system else "none",
+            "tools on offer": self.tools_on_offer,
+            "arguments of tool calls": " or ".join(self.argument_forms) or "not taken",
+            "reasoning": self.reasoning,
+            "variables": "; ".join(f"{name}: {effect}" for name, effect in self.variables.items()) or "none",
+            "date of the day": "written" if self.writes_date else "not written",
+            "contents": "lists of typed parts" if self.parts else "text",
+            "several turns": "taken" if self.continues else "refused",
+            "rows begin as prompts do": "yes" if self.prefix_preserving else "no",
+            GENERATION_MARKS: "yes" if self.generation_markers else "no",
+        }
+
+    def _ends_with(self) -> str:
+        if self.terminator_id is None:
+            return "no control token"
+        token = f"{self.terminator!r} (id {self.terminator_id})"
+        return token if self.ends_last_turn else f"{token}, which the next message brings"
+
+
+FIRST = (
+    "an answer ends with",
+    "BOS before a row",
+    "system messages",
+    "white space of assistant",
+    "default system text",
+    "tools on offer",
+    "reasoning",
+    "variables",
+)
+GENERATION_MARKS = "{% generation %} marks"
+"""The one habit that changes nothing of what a model reads."""
 
 
 def probe(tokenizer: PreTrainedTokenizerBase) -> ChatProbe:
@@ -64,27 +134,40 @@ def probe(tokenizer: PreTrainedTokenizerBase) -> ChatProbe:
             "to train or to check: compare tokenizer.chat_template with that of the base model"
         )
     going_on = frame(tokenizer, ["user", "assistant", "user"], parts=parts)
-    generation_prompt_ids = _generation_prompt(tokenizer, parts)
-    generation_prompt = token_text(tokenizer, generation_prompt_ids)
-    ending = _ending(tokenizer, single, going_on, generation_prompt_ids)
+    prompt_ids = endings.generation_prompt(tokenizer, parts)
+    prompt = token_text(tokenizer, prompt_ids)
+    ending = endings.ending(tokenizer, single, going_on, prompt_ids)
+    roles = abilities.roles_of(tokenizer, single, parts)
+    spaced = [role for role in ("system", "user", "assistant") if roles[role] not in ("refused", "lost")]
+    bos = tokenizer.bos_token_id
     return ChatProbe(
         terminator_id=ending.terminator_id,
         terminator="" if ending.terminator_id is None else token_text(tokenizer, ending.terminator_id),
         closing_ids=ending.closing_ids,
         ends_last_turn=ending.ends_last_turn,
-        bos_run=leading_bos(encode(tokenizer, sentinel_messages(["user", "assistant"], parts)), tokenizer.bos_token_id),
-        roles={"system": _system_support(tokenizer, parts), "tool": _tool_support(tokenizer, parts)},
-        default_system=_default_system(tokenizer, parts),
-        strips_content=_strips_content(tokenizer, parts),
-        generation_prompt=generation_prompt,
-        generation_prompt_ids=tuple(generation_prompt_ids),
-        assistant_header=_assistant_header(single, generation_prompt),
-        prefix_preserving=_is_prefix_preserving(tokenizer, parts),
+        bos_run=leading_bos(encode(tokenizer, sentinel_messages(["user", "assistant"], parts)), bos),
+        text_bos_run=leading_bos(list(tokenizer("plain")["input_ids"]), bos),
+        roles=roles,
+        orders={
+            "user after user": abilities.order(tokenizer, ["user", "user", "assistant"], parts),
+            "answer first": abilities.order(tokenizer, ["assistant", "user", "assistant"], parts),
+        },
+        white_space={role: abilities.white_space(tokenizer, role, parts) for role in spaced},
+        default_system=abilities.default_system(tokenizer, parts),
+        tools_on_offer=abilities.tools_on_offer(tokenizer, parts),
+        argument_forms=abilities.argument_forms(tokenizer, parts),
+        reasoning=abilities.reasoning(tokenizer, going_on is not None, parts),
+        variables=switches.effects(tokenizer, parts),
+        writes_date=_writes_date(tokenizer, parts),
+        generation_prompt=prompt,
+        generation_prompt_ids=tuple(prompt_ids),
+        assistant_header=endings.assistant_header(single, prompt),
+        prefix_preserving=endings.is_prefix_preserving(tokenizer, parts),
         continues=going_on is not None,
         parts=parts,
         generation_markers=has_generation_markers(tokenizer),
         digest=template_digest(tokenizer),
-        notes=_notes(tokenizer, parts, going_on),
+        notes=_notes(tokenizer, parts, continues=going_on is not None),
     )
 
 
@@ -93,129 +176,23 @@ def leading_bos(ids: list[int] | tuple[int, ...], bos_id: int | None) -> int:
     return next((n for n, i in enumerate(ids) if i != bos_id), len(ids)) if bos_id is not None else 0
 
 
-@dataclass(frozen=True)
-class _Ending:
-    terminator_id: int | None
-    closing_ids: frozenset[int]
-    ends_last_turn: bool
-
-
-def _ending(
-    tokenizer: PreTrainedTokenizerBase, single: Frame, going_on: Frame | None, generation_prompt: list[int]
-) -> _Ending:
-    """The control tokens that follow an assistant's content: those that a next turn does not change, first of all."""
-    candidates = control_ids(tokenizer) - set(generation_prompt)
-
-    def closers(ids: list[int]) -> list[int]:
-        return [i for i in ids if i in candidates]
-
-    last_ids = plain_ids(tokenizer, single.literals[-1])
-    next_ids = last_ids if going_on is None else plain_ids(tokenizer, going_on.literals[2])
-    after_last, after_middle = closers(last_ids), closers(next_ids)
-    shared = closers(last_ids[: first_difference(last_ids, next_ids)])
-    if shared:
-        return _Ending(shared[-1], frozenset(shared + after_last), ends_last_turn=True)
-    if after_last:
-        # The last turn ends by a token of its own; a turn before it may end by what ends the user's turns too.
-        user_closers = control_ids_in(tokenizer, single.literals[1])
-        middle = [i for i in after_middle[:1] if i in user_closers]
-        return _Ending(after_last[0], frozenset(after_last + middle), ends_last_turn=True)
-    if after_middle:
-        return _Ending(after_middle[0], frozenset(after_middle[:1]), ends_last_turn=False)
-    return _Ending(None, frozenset(), ends_last_turn=False)
-
-
-def _generation_prompt(tokenizer: PreTrainedTokenizerBase, parts: bool) -> list[int]:
-    """What ``add_generation_prompt`` adds to a conversation that waits for an answer; nothing for some templates."""
+def _writes_date(tokenizer: PreTrainedTokenizerBase, parts: bool) -> bool:
+    """Whether a prompt has another text when the template's clock is stopped."""
     messages = sentinel_messages(["user"], parts)
-    prompted = encode(tokenizer, messages, generation_prompt=True)
-    try:
-        plain = encode(tokenizer, messages)
-    except REFUSALS:
-        written = render(tokenizer, messages, generation_prompt=True)
-        return plain_ids(tokenizer, written.rpartition(sentinels(["user"])[0])[2])
-    return prompted[first_difference(prompted, plain) :]
+    stopped = without_clock(tokenizer)
+    if not stopped:
+        return False
+    return render(tokenizer, messages, True) != render(tokenizer, messages, True, **stopped)
 
 
-def _assistant_header(single: Frame, generation_prompt: str) -> str:
-    """The text that opens an assistant turn in a row: the part of the generation prompt that rows have, if it has any.
-
-    Where a template has no generation prompt, all that stands between the user's content and the answer.
-    """
-    between = single.literals[1]
-    for length in range(len(generation_prompt.rstrip()), 0, -1):
-        head = generation_prompt[:length]
-        if head in between:
-            return head
-    return between.strip()
-
-
-def _is_prefix_preserving(tokenizer: PreTrainedTokenizerBase, parts: bool) -> bool:
-    for roles in (["user", "assistant"], ["user", "assistant", "user", "assistant"]):
-        try:
-            prompt = encode(tokenizer, sentinel_messages(roles[:-1], parts), generation_prompt=True)
-            row = encode(tokenizer, sentinel_messages(roles, parts))
-        except REFUSALS:
-            continue
-        if row[: len(prompt)] != prompt:
-            return False
-    return True
-
-
-def _system_support(tokenizer: PreTrainedTokenizerBase, parts: bool) -> RoleSupport:
-    messages = sentinel_messages(["system", "user"], parts)
-    try:
-        text = render(tokenizer, messages, generation_prompt=True)
-    except REFUSALS:
-        return "refused"
-    system, user = sentinels(["system", "user"])
-    if system not in text:
-        return "lost"
-    alone = frame(tokenizer, ["user"], generation_prompt=True, parts=parts)
-    between = text.partition(system)[2].partition(user)[0]
-    header = _common_suffix(between, alone.literals[0]) if alone is not None else ""
-    return "own turn" if header.strip() else "merged"
-
-
-def _tool_support(tokenizer: PreTrainedTokenizerBase, parts: bool) -> RoleSupport:
-    call = {"type": "function", "id": "callabcde", "function": {"name": "look_up", "arguments": {"word": "tree"}}}
-    user, _, tool, answer = sentinel_messages(["user", "assistant", "tool", "assistant"], parts)
-    asked = {"role": "assistant", "content": "", "tool_calls": [call]}
-    told = {**tool, "name": "look_up", "tool_call_id": "callabcde"}
-    try:
-        text = render(tokenizer, [user, asked, told, answer])
-    except REFUSALS:
-        return "refused"
-    return "own turn" if sentinels(["user", "assistant", "tool"])[2] in text else "lost"
-
-
-def _default_system(tokenizer: PreTrainedTokenizerBase, parts: bool) -> str:
-    """The system text that the template writes of its own accord where a conversation has none."""
-    with_system = frame(tokenizer, ["system", "user"], generation_prompt=True, parts=parts)
-    alone = frame(tokenizer, ["user"], generation_prompt=True, parts=parts)
-    if with_system is None or alone is None:
-        return ""
-    before, between, written = with_system.literals[0], with_system.literals[1], alone.literals[0]
-    fits = len(written) > len(before) + len(between) and written.startswith(before) and written.endswith(between)
-    return written[len(before) : len(written) - len(between)].strip() if fits else ""
-
-
-def _strips_content(tokenizer: PreTrainedTokenizerBase, parts: bool) -> bool:
-    word = sentinels(["user", "assistant"])[1]
-    padded = f" \n{word}\n "
-    messages = sentinel_messages(["user", "assistant"], parts)
-    messages[1]["content"] = [{"type": "text", "text": padded}] if parts else padded
-    return padded not in render(tokenizer, messages)
-
-
-def _notes(tokenizer: PreTrainedTokenizerBase, parts: bool, going_on: Frame | None) -> tuple[str, ...]:
+def _notes(tokenizer: PreTrainedTokenizerBase, parts: bool, *, continues: bool) -> tuple[str, ...]:
     """What is legitimate but worth knowing."""
     notes = []
     if parts:
         notes.append("the template takes contents as lists of typed parts only")
-    if going_on is None:
+    if not continues:
         notes.append("the template refuses a conversation that goes on after an answer; only single turns were probed")
-    if "strftime_now" in str(tokenizer.get_chat_template()):
+    if _writes_date(tokenizer, parts):
         today = datetime.datetime.now(tz=datetime.UTC).date()
         notes.append(f"the template writes the date of the day ({today}): prompts change from day to day")
     rendered = render(tokenizer, sentinel_messages(["user"], parts), generation_prompt=True)
@@ -238,14 +215,8 @@ def _content_reaches_controls(tokenizer: PreTrainedTokenizerBase, parts: bool) -
     eos = tokenizer.eos_token
     if not eos:
         return False
-    messages = sentinel_messages(["user"], parts)
-    quiet = encode(tokenizer, messages, generation_prompt=True)
-    said = f"{sentinels(['user'])[0]}{eos}"
-    messages[0]["content"] = [{"type": "text", "text": said}] if parts else said
-    return encode(tokenizer, messages, generation_prompt=True).count(tokenizer.eos_token_id) > quiet.count(
-        tokenizer.eos_token_id
+    said = message("user", f"{sentinels(['user'])[0]}{eos}", parts)
+    quiet, loud = (
+        encode(tokenizer, messages, generation_prompt=True) for messages in (sentinel_messages(["user"], parts), [said])
     )
-
-
-def _common_suffix(left: str, right: str) -> str:
-    return left[len(left) - first_difference(left[::-1], right[::-1]) :]
+    return loud.count(tokenizer.eos_token_id) > quiet.count(tokenizer.eos_token_id)

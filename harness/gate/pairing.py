@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from harness.statistics import Floats, Ints, group_codes, value_of
 
 NOISE = 1e-5
 """Relative: float32 sums of some hundred terms differ by about 1e-6 between batches, thread counts and machines."""
+
+NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 NAMED = 3
 """Ids that a message names before it only counts."""
@@ -107,9 +110,12 @@ def value_fault(table: Table, aggregate: Aggregate | None) -> str:
     return "" if same else f"the value is {stated:.6g}, but its scores give {given:.6g}"
 
 
-def why_not_comparable(old: Table, new: Table) -> str:
-    """What differs between two measurements so that their difference has no meaning, in a clause; empty if nothing."""
-    settings = _signature_changes(old.measurement, new.measurement)
+def why_not_comparable(old: Table, new: Table, differences: Mapping[str, str] = NOTHING_KNOWN) -> str:
+    """What differs between two measurements so that their difference has no meaning, in a clause; empty if nothing.
+
+    ``differences`` are words for a field of the signature, said where that field differs.
+    """
+    settings = _signature_changes(old.measurement, new.measurement, differences)
     if settings:
         return f"the signature differs: {settings}"
     if old.rows.shape[1] != new.rows.shape[1]:
@@ -133,12 +139,16 @@ def join(old: Table, new: Table) -> Pairs:
     return Pairs(ids, before, after, group_codes(clusters), new.measurement.aggregate, sign)
 
 
-def _signature_changes(old: Measurement, new: Measurement) -> str:
+def _signature_changes(old: Measurement, new: Measurement, differences: Mapping[str, str]) -> str:
     """The fields that differ, old -> new, of two texts ``key:value|key:value``."""
     was, now = _fields(old), _fields(new)
     changed = [key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key)]
     if changed:
-        return ", ".join(f"{key} {was.get(key, '(none)')} -> {now.get(key, '(none)')}" for key in changed)
+        return ", ".join(
+            f"{key} {was.get(key, '(none)')} -> {now.get(key, '(none)')}"
+            + (f" ({differences[key]})" if differences.get(key) else "")
+            for key in changed
+        )
     return "" if old.signature == new.signature else f"{old.signature} -> {new.signature}"
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from harness.chat.record import CHAT, TEMPLATE, what_changed
 from harness.errors import InvalidRunError, UsageError
 from harness.gate import explain, judge
 from harness.plugin.collecting import suite_of
-from harness.plugin.options import Options
-from harness.plugin.state import CASE, COMPARISONS, OPTIONS
+from harness.plugin.state import CASE, COMPARISONS, OPTIONS, PROCESS
 from harness.records import Measurement, Outcome, Reference, Verdict
 
 
@@ -31,7 +33,7 @@ def decide(item: pytest.Item, measurement: Measurement, against: Measurement | N
             judge(measurement, reference, margin=allowed, alpha=options.alpha, comparisons=comparisons),
             suite=suite_of(item),
         )
-        for reference in _references(options, measurement, against)
+        for reference in _references(item.config, measurement, against)
     ]
     records.measurements[measurement.name] = measurement
     records.suites[measurement.name] = suite_of(item)
@@ -53,11 +55,26 @@ def accept_command(item: pytest.Item, verdict: Verdict) -> str:
     return shlex.join(["pytest", *asked, "--baseline-update"])
 
 
-def _references(options: Options, measurement: Measurement, against: Measurement | None) -> list[Reference]:
+def _references(config: pytest.Config, measurement: Measurement, against: Measurement | None) -> list[Reference]:
+    options, environment = config.stash[OPTIONS], config.stash[PROCESS].environment
+    model = environment.get("model")
     references = [
-        Reference(f"baseline {baseline.name}", baseline.measurements.get(measurement.name), baseline.origin)
+        Reference(
+            f"baseline {baseline.name}",
+            baseline.measurements.get(measurement.name),
+            baseline.origin,
+            _differences(baseline.environment.get("model"), model),
+        )
         for baseline in options.compare
     ]
     if against is not None and options.base_model is not None:
-        references.append(Reference("base model", against, options.base_model.text))
+        known = _differences(environment.get("base model"), model)
+        references.append(Reference("base model", against, options.base_model.text, known))
     return references or [Reference("", None)]
+
+
+def _differences(before: Any, now: Any) -> dict[str, str]:
+    """Token by token, how another chat template shows; nothing where one of the two models has no record of its own."""
+    if not all(isinstance(record, Mapping) and CHAT in record for record in (before, now)):
+        return {}
+    return {TEMPLATE: str(what_changed(before[CHAT], now[CHAT]))}
