@@ -21,6 +21,7 @@ from peft import PeftConfig, PeftModel
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from harness.chat.record import template_record
 from harness.errors import InvalidRunError
 from harness.once import built_once
 from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
@@ -73,23 +74,25 @@ def train(
 
 def _inputs(parts: Parts) -> dict[str, Any]:
     """Return everything that decides what comes out of training; its digest names the folder."""
-    template = parts.training.chat_template_path
     return {
         "recipe": {key: value for key, value in parts.recipe.values.items() if key not in SHOWING},
         "base_weights": files_digest(parts.base, WEIGHTS),
         "base_tokenizer": files_digest(parts.base, (*TOKENIZER, "chat_template*")),
         "base_config": files_digest(parts.base, ("config.json", "generation_config.json")),
-        "template": _template_digest(parts.recipe, template) if template else "",
+        "template": _template_digest(parts),
         "data": object_digest([parts.rows, parts.evaluation_rows]),
         "device": parts.training.device.type,
         "versions": {name: version for name, version in versions().items() if name in COMPUTING},
     }
 
 
-def _template_digest(recipe: Recipe, template: str) -> str:
-    path = found_beside(recipe, template)
+def _template_digest(parts: Parts) -> str:
+    if parts.tokenizer is not None:
+        return object_digest(parts.tokenizer.chat_template)
+    template = parts.training.chat_template_path
+    path = found_beside(parts.recipe, template) if template else None
     if path is None:
-        return template
+        return template or ""
     return file_digest(path) if path.is_file() else files_digest(path, (*TOKENIZER, "chat_template*"))
 
 
@@ -105,6 +108,7 @@ def _train_into(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress:
     with without_bars():
         _save(trainer, folder, parts.recipe.model)
     manifest = {"base": parts.recipe.model} | dict(inputs) | _course(trainer, len(parts.rows), seconds)
+    manifest["trained"] = template_record(trainer.processing_class)
     (folder / TRAINING_MANIFEST).write_text(
         json.dumps(manifest, indent=2, ensure_ascii=False, default=str), encoding="utf-8"
     )

@@ -15,11 +15,13 @@ from jinja2 import TemplateError
 
 from harness.errors import RecipeError
 from harness.rows import Row
-from harness.training.data import found_beside, rows_of_split, without_bars
+from harness.training.data import rows_of_split, without_bars
 from harness.training.recipe import Recipe, configs, old_names_between_libraries, one_line
+from harness.training.template import template_settings, tokenizer_for
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
     from trl import ModelConfig, SFTConfig, SFTTrainer
 
 Resolve = Callable[[str], str]
@@ -28,7 +30,10 @@ Resolve = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a trainer is built from, each part found and checked; ``base`` is the base model's folder."""
+    """What a trainer is built from, each part found and checked.
+
+    ``base`` is the base model's folder; ``tokenizer`` is None where it is used as it lies there.
+    """
 
     recipe: Recipe
     training: SFTConfig
@@ -36,6 +41,7 @@ class Parts:
     base: Path
     rows: tuple[Row, ...]
     evaluation_rows: tuple[Row, ...] = ()
+    tokenizer: PreTrainedTokenizerBase | None = None
 
 
 def build_trainer(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool = False) -> SFTTrainer:
@@ -64,6 +70,7 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
         base=base,
         rows=rows_of_split(recipe, script.dataset_train_split, offline=offline),
         evaluation_rows=rows_of_split(recipe, script.dataset_test_split, offline=offline) if evaluates else (),
+        tokenizer=tokenizer_for(recipe, base),
     )
 
 
@@ -83,6 +90,7 @@ def trainer_of(parts: Parts) -> SFTTrainer:
                 args=parts.training,
                 train_dataset=_dataset(parts.rows),
                 eval_dataset=_dataset(parts.evaluation_rows) if parts.evaluation_rows else None,
+                processing_class=parts.tokenizer,
                 peft_config=get_peft_config(parts.model),
             )
     except (ValueError, TypeError, KeyError, RuntimeError, ImportError, OSError, TemplateError) as error:
@@ -106,11 +114,7 @@ def _settings(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
     }
-    template = recipe.values.get("chat_template_path")
-    beside = found_beside(recipe, template) if isinstance(template, str) else None
-    if beside is not None:
-        settings["chat_template_path"] = str(beside)
-    return settings
+    return settings | template_settings(recipe)
 
 
 def _dataset(rows: tuple[Row, ...]) -> Dataset:
