@@ -60,7 +60,7 @@ def stand_in_trainer(
         "save_strategy": "no",
         "seed": SEED,
     }
-    with _quiet():
+    with quiet():
         return SFTTrainer(
             model=tiny_model(tokenizer),
             args=SFTConfig(**(options | sft_options)),
@@ -128,7 +128,7 @@ def tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars for a handful of rows, and no warning about a setting that trl itself makes."""
     disabled = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.inspection.stand_in import stand_in_trainer, tiny_model
+from harness.inspection.stand_in import quiet, stand_in_trainer, tiny_model
 from harness.zoo.exhibit import Fault, Setup
 from harness.zoo.parts import CHATML, ROWS, tokenizer_with
 
@@ -43,20 +43,14 @@ def _told_by(human: str, model: str) -> Setup:
         {"conversations": [{"from": names[m["role"]], "value": m["content"]} for m in row["messages"]]} for row in ROWS
     ]
     tokenizer = tokenizer_with(CHATML)
-    trainer = SFTTrainer(
-        model=tiny_model(tokenizer),
-        args=SFTConfig(
-            output_dir=str(Path(tempfile.gettempdir()) / "pytest-sft-zoo"),
-            report_to="none",
-            use_cpu=True,
-            bf16=False,
-            max_length=None,
-            gradient_checkpointing=False,
-            per_device_train_batch_size=4,
-        ),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-    )
+    folder = str(Path(tempfile.gettempdir()) / "pytest-sft-zoo")
+    with quiet():
+        trainer = SFTTrainer(
+            model=tiny_model(tokenizer),
+            args=SFTConfig(folder, report_to="none", use_cpu=True, bf16=False, max_length=None),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        )
     return Setup(tokenizer=tokenizer, trainer=trainer, rows=rows)
 
 
