@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.chat import atoms, opening, round_trip
+from harness.chat import atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.inspection import checkpoint, drift, reload
 
 pytestmark = [pytest.mark.template, pytest.mark.preflight]
@@ -24,6 +24,22 @@ def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, cha
     no_findings(opening.generation_prompt_opens_the_turn(tokenizer, chat_probe))
 
 
+def test_every_role_has_a_header_of_its_own(tokenizer, chat_probe, no_findings):
+    no_findings(roles.roles_are_told_apart(tokenizer, chat_probe))
+
+
+def test_tool_calls_and_results_are_rendered_whole(tokenizer, chat_probe, no_findings):
+    no_findings(tool_turns.tools_are_written_whole(tokenizer, chat_probe))
+
+
+def test_a_missing_content_is_not_written_as_text(tokenizer, chat_probe, no_findings):
+    no_findings(missing.missing_content_is_not_text(tokenizer, chat_probe))
+
+
+def test_reasoning_is_written_in_balance(tokenizer, chat_probe, no_findings):
+    no_findings(reasoning.reasoning_is_balanced(tokenizer, chat_probe))
+
+
 def test_the_template_is_the_recorded_one(saved, no_findings):
     no_findings(drift.template_is_the_recorded_one(saved))
 
@@ -38,6 +54,10 @@ def test_decoded_text_encodes_to_the_same_ids(saved, no_findings):
 
 def test_a_conversation_renders_the_same_every_time(tokenizer, chat_probe, no_findings):
     no_findings(round_trip.rendering_is_repeatable(tokenizer, chat_probe))
+
+
+def test_the_tokenizer_is_what_its_file_says(saved, no_findings):
+    no_findings(reload.tokenizer_is_what_its_file_says(saved))
 
 
 def test_saving_and_loading_keeps_the_tokenizer(saved, no_findings):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.chat import atoms, opening, round_trip
+from harness.chat import atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.chat.probe import ChatProbe
 from harness.inspection import (
     checkpoint,
@@ -47,6 +47,10 @@ CHAT: dict[str, Callable[[PreTrainedTokenizerBase, ChatProbe], list[Finding]]] =
     "template/rows_and_prompts_start_with_the_same_single_bos": round_trip.bos_is_single,
     "template/the_generation_prompt_is_what_rows_have_before_an_answer": opening.generation_prompt_opens_the_turn,
     "template/a_conversation_renders_the_same_every_time": round_trip.rendering_is_repeatable,
+    "template/every_role_has_a_header_of_its_own": roles.roles_are_told_apart,
+    "template/tool_calls_and_results_are_rendered_whole": tool_turns.tools_are_written_whole,
+    "template/a_missing_content_is_not_written_as_text": missing.missing_content_is_not_text,
+    "template/reasoning_is_written_in_balance": reasoning.reasoning_is_balanced,
 }
 """Of a tokenizer and its chat template alone."""
 
@@ -54,6 +58,7 @@ CHECKPOINT: dict[str, Callable[[Checkpoint], list[Finding]]] = {
     "template/the_template_is_the_recorded_one": drift.template_is_the_recorded_one,
     "template/every_id_has_an_embedding": checkpoint.ids_fit_the_model,
     "template/decoded_text_encodes_to_the_same_ids": reload.encoding_is_stable,
+    "template/the_tokenizer_is_what_its_file_says": reload.tokenizer_is_what_its_file_says,
     "template/saving_and_loading_keeps_the_tokenizer": reload.saving_keeps_the_tokenizer,
     "stopping/generation_stops_where_the_template_ends_a_turn": stopping.terminator_stops_generation,
     "stopping/nothing_keeps_the_model_from_ending": stopping.nothing_holds_the_terminator_back,

@@ -147,6 +147,16 @@ def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[
     return findings
 
 
+def tokenizer_is_what_its_file_says(saved: Checkpoint) -> list[Finding]:
+    """The tokenizer encodes as ``tokenizer.json`` in its folder says; nothing to say where there is no such file.
+
+    A class of transformers may build its own tokenizer from the vocabulary alone; servers read the file.
+    """
+    home = saved.folder or Path(str(saved.tokenizer.name_or_path or ""))
+    file = home / "tokenizer.json"
+    return [*_file_encodes_alike(saved.tokenizer, file), *file_holds_no_call_state(file)]
+
+
 def encoding_is_stable(saved: Checkpoint) -> list[Finding]:
     """Text that was decoded encodes to the same ids again, so nothing but the normaliser's doing is lost."""
     tokenizer = saved.tokenizer
