@@ -7,12 +7,10 @@ from harness.inspection import (
     collation,
     content,
     evaluation,
-    isolation,
     lengths,
     mask,
     matching,
     prompts,
-    reference_loss,
     sources,
     tools,
 )
@@ -20,11 +18,6 @@ from harness.inspection import (
 pytestmark = [pytest.mark.mask, pytest.mark.preflight]
 
 A_FEW = 64  # rows of which the stand-in packs, and cuts, a set of its own
-
-
-@pytest.fixture(scope="module")
-def as_trained(trainer, training_rows):
-    return matching.inspect_batches(trainer, training_rows)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +124,14 @@ def test_packed_documents_are_kept_apart(as_trained, no_findings):
 
 
 def test_packed_documents_do_not_see_each_other(trainer, as_trained, no_findings):
+    from harness.inspection import isolation
+
     no_findings(isolation.packed_documents_do_not_see_each_other(trainer, as_trained))
 
 
 def test_the_loss_is_the_mean_over_supervised_tokens(trainer, as_trained, no_findings):
+    from harness.inspection import reference_loss
+
     no_findings(reference_loss.loss_is_the_mean(trainer, as_trained))
 
 
@@ -151,6 +148,8 @@ def test_rows_that_are_packed_stay_whole_and_keep_their_masks(packed, no_finding
 
 
 def test_rows_that_are_packed_do_not_see_each_other(packed, packing_trainer, no_findings):
+    from harness.inspection import isolation, reference_loss
+
     no_findings(
         collation.packed_documents_are_apart(packed)
         + isolation.packed_documents_do_not_see_each_other(packing_trainer, packed)

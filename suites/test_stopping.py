@@ -3,7 +3,7 @@
 import pytest
 
 from harness import greedy_answers, hardly_stops, leaked_control_text, loop_rate, stop_rate
-from harness.inspection import embeddings, generation_settings, matching, saving, special_ids, stopping
+from harness.inspection import generation_settings, saving, special_ids, stopping
 
 pytestmark = pytest.mark.stopping
 
@@ -11,11 +11,6 @@ pytestmark = pytest.mark.stopping
 @pytest.fixture
 def prompts(samples, answerable):
     return answerable(samples("stopping.jsonl"))
-
-
-@pytest.fixture(scope="module")
-def as_trained(trainer, training_rows):
-    return matching.inspect_batches(trainer, training_rows, limit=64)
 
 
 @pytest.mark.preflight
@@ -45,6 +40,8 @@ def test_saving_keeps_the_stop_ids(trainer, as_trained, no_findings):
 
 @pytest.mark.preflight
 def test_tokens_in_use_can_be_learned(trainer, as_trained, no_findings):
+    from harness.inspection import embeddings
+
     no_findings(embeddings.tokens_in_use_can_be_learned(trainer, as_trained))
 
 

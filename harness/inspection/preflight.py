@@ -95,7 +95,7 @@ def trained_checkpoint(trainer: Trainer, seen: Inspection) -> Checkpoint:
 
     from harness.chat.probe import probe
     from harness.inspection.checkpoint import Checkpoint
-    from harness.models.load import stop_ids_of
+    from harness.models.files import stop_ids_of
 
     model: Any = trainer.model
     aligned = SimpleNamespace(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from harness.chat.template import prepare, template_digest
 from harness.errors import ModelError, ModelReferenceError
 from harness.models.batches import Budget, Track, silently
-from harness.models.fetch import Access, checkpoint_folder
+from harness.models.fetch import Access
+from harness.models.files import ModelFiles, first_line, read_files, stop_ids_of
 from harness.models.local import LocalModel
-from harness.provenance import TOKENIZER, WEIGHTS, files_digest
-from harness.references import CAUTIOUS, ModelRef, Trust, adapter_base, parse_reference
+from harness.provenance import WEIGHTS, files_digest
+from harness.references import CAUTIOUS, ModelRef, Trust
 
 TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
@@ -44,29 +45,27 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
 
     Raises ModelError where the checkpoint's parts contradict each other, UsageError where one is not to be had.
     """
-    folder = checkpoint_folder(ref, options.access)
+    files = read_files(ref, options.access, base=options.base, trust=options.trust, template_of=options.template_of)
+    return with_weights(files, options)
+
+
+def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
+    """Load the weights that belong to the files, and see that they fit; raises ModelError where they do not."""
     device = _device(options.device)
-    digests = {"weights": files_digest(folder, WEIGHTS)}
-    if (folder / "adapter_config.json").is_file():
-        base = options.base or parse_reference(adapter_base(folder), options.trust)
-        base_folder = checkpoint_folder(base, options.access)
-        digests = {"adapter": digests["weights"], "weights": files_digest(base_folder, WEIGHTS)}
-        module = _with_adapter(_module(base_folder, base.text, device, options), folder, ref.text)
-        home = folder if (folder / "tokenizer_config.json").is_file() else base_folder
-    else:
-        module, home = _module(folder, ref.text, device, options), folder
-    tokenizer = _tokenizer(home, ref.text, options)
-    _check_vocabulary(ref.text, module, tokenizer)
-    notes = (*_borrowed_template(tokenizer, options.template_of), *prepare(tokenizer))
-    digests |= {"tokenizer": files_digest(home, TOKENIZER), "template": template_digest(tokenizer)}
+    digests = {"weights": files_digest(files.base or files.folder, WEIGHTS)}
+    module = _module(files.base or files.folder, files.base_name or files.name, files.config, device, options)
+    if files.base is not None:
+        digests["adapter"] = files_digest(files.folder, WEIGHTS)
+        module = _with_adapter(module, files.folder, files.name)
+    _check_vocabulary(files.name, module, files.tokenizer)
     return LocalModel(
-        name=ref.text,
+        name=files.name,
         module=module,
-        tokenizer=tokenizer,
-        stop_ids=stop_ids_of(module.generation_config, tokenizer),
+        tokenizer=files.tokenizer,
+        stop_ids=stop_ids_of(module.generation_config, files.tokenizer),
         budget=Budget(TOKENS.get(device.type, TOKENS["cuda"]), options.batch_size),
-        notes=tuple(f"{ref.text}: {note}" for note in notes),
-        digests=digests,
+        notes=files.notes,
+        digests=digests | dict(files.digests),
         track=options.track,
     )
 
@@ -92,13 +91,12 @@ def _dtype(text: str, device: torch.device) -> torch.dtype | str:
     return dtype
 
 
-def _module(folder: Path, name: str, device: torch.device, options: LoadOptions) -> Any:
+def _module(folder: Path, name: str, config: Any, device: torch.device, options: LoadOptions) -> Any:
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust.remote_code)
         # Without an attention kernel of their own some models fall back to eager; sdpa is exact and everywhere.
         module, info = AutoModelForCausalLM.from_pretrained(
             folder,
-            config=config,
+            config=copy.deepcopy(config),  # loading writes into it
             dtype=_dtype(options.dtype, device),
             use_safetensors=None if options.trust.pickle else True,
             trust_remote_code=options.trust.remote_code,
@@ -106,7 +104,7 @@ def _module(folder: Path, name: str, device: torch.device, options: LoadOptions)
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"{name}: transformers cannot load the weights ({_first_line(error)}); save it again."
+            f"{name}: transformers cannot load the weights ({first_line(error)}); save it again."
         ) from None
     missing = sorted(info["missing_keys"]) + [key for key, *_ in info.get("mismatched_keys", ())]
     if missing:
@@ -129,7 +127,7 @@ def _with_adapter(module: Any, folder: Path, name: str) -> Any:
         result = set_peft_model_state_dict(adapted, weights)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"{name}: the adapter does not fit its base model ({_first_line(error)}); "
+            f"{name}: the adapter does not fit its base model ({first_line(error)}); "
             "name the model that it was trained on with --base-model."
         ) from None
     if result.unexpected_keys:
@@ -139,24 +137,6 @@ def _with_adapter(module: Any, folder: Path, name: str) -> Any:
             "--base-model."
         )
     return adapted.eval()
-
-
-def _tokenizer(folder: Path, name: str, options: LoadOptions) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=options.trust.remote_code)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"{name}: the tokenizer cannot be loaded from {folder} ({_first_line(error)}); "
-            "save it beside the weights with tokenizer.save_pretrained()."
-        ) from None
-
-
-def _borrowed_template(tokenizer: Any, lender: Any) -> tuple[str, ...]:
-    """Let a base model without a template be asked as its tuned version is: the same ids in front of both."""
-    if tokenizer.chat_template or lender is None or tokenizer.get_vocab() != lender.get_vocab():
-        return ()
-    tokenizer.chat_template = lender.chat_template
-    return ("the tokenizer has no chat template: it is asked with that of the tuned model",)
 
 
 def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:
@@ -169,18 +149,3 @@ def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:
             f"{name}: the tokenizer does not fit the model: its highest id is {highest} ({token!r}), the embedding has "
             f"{rows} rows; use the tokenizer that the model was trained with, or resize_token_embeddings()."
         )
-
-
-def stop_ids_of(generation_config: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the ids that end a generation as the checkpoint's own generation config says, else the tokenizer's EOS."""
-    stated = getattr(generation_config, "eos_token_id", None)
-    if stated is None:
-        stated = tokenizer.eos_token_id
-    if stated is None:
-        return frozenset()
-    return frozenset(stated) if isinstance(stated, list | tuple) else frozenset((int(stated),))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:240]

@@ -14,6 +14,7 @@ from harness.plugin.options import read_options
 from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
 
 pytest_plugins = (
+    "harness.plugin.fixtures.checkpoint",
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
     "harness.plugin.fixtures.saying",

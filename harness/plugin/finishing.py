@@ -29,7 +29,8 @@ def report_missing(session: pytest.Session) -> None:
     """
     config = session.config
     options, records = config.stash[OPTIONS], config.stash[SESSION]
-    if _is_cut_short(session):
+    nothing_to_measure = options.model is None and options.recipe is None
+    if nothing_to_measure or _is_cut_short(session):
         return
     for verdict in _missing(options, records):
         records.verdicts.append(verdict)
@@ -133,6 +134,9 @@ def _store(options: Options, records: Records) -> None:
         measurements=records.measurements,
     )
     if baselines.exists(options.baseline_dir, options.update):
+        if not records.measurements:
+            records.notes.append(f"baseline {options.update} is as it was: this run measured nothing")
+            return
         old = baselines.load(options.baseline_dir, options.update)
         if not options.update_only_new:
             old = replace(old, measurements=_still_there(old, records))
@@ -172,7 +176,7 @@ def _config(options: Options, records: Records) -> dict[str, object]:
     for name, suite in sorted(records.suites.items()):
         suites.setdefault(suite, []).append(name)
     return {
-        "model": options.model.text if options.model else str(options.recipe),
+        "model": options.subject,
         "base_model": options.base_model.text if options.base_model else None,
         "baselines": [baseline.name for baseline in options.compare],
         "apply_chat_template": options.chat_choices,

@@ -28,8 +28,8 @@ from harness.training.recipe import base_reference
 class Options:
     """What the user asked for, parsed and checked; nothing has been loaded yet.
 
-    ``model`` is None where ``recipe`` trains it. ``compare`` holds the stored baselines to judge by, ``update`` the
-    name to record under, if any.
+    ``model`` is None where ``recipe`` trains it, and where there is only a trainer. ``compare`` holds the stored
+    baselines to judge by, ``update`` the name to record under, if any.
     """
 
     root: Path
@@ -57,6 +57,11 @@ class Options:
     cache: Path
     trust: Trust
 
+    @property
+    def subject(self) -> str:
+        """What a report calls the thing under test: the model, or the recipe or trainer that would make one."""
+        return self.model.text if self.model else str(self.recipe or self.trainer)
+
     def margin(self, metric: str) -> float:
         """Return the allowed drop of a metric: the user's, else the default."""
         return margin_for(metric, self.margins)
@@ -74,7 +79,7 @@ def read_options(config: pytest.Config) -> Options:
         raise UsageError(f"{both} each name training rows to inspect; give one of them.")
     if train_data is not None:
         read_rows(train_data)
-    model = _model(get("model"), recipe, trust)
+    model = _model(get("model"), recipe, get("trainer"), trust)
     baseline_dir = get("baseline_dir") or config.rootpath / "baselines"
     update = _update_name(get("baseline"), get("baseline_update") or get("baseline_update_new"))
     only_new = get("baseline_update_new")
@@ -119,9 +124,9 @@ def read_options(config: pytest.Config) -> Options:
     )
 
 
-def _model(text: str | None, recipe: Path | None, trust: Trust) -> ModelRef | None:
+def _model(text: str | None, recipe: Path | None, trainer: str | None, trust: Trust) -> ModelRef | None:
     if text is None:
-        return None if recipe else parse_reference(DEFAULT_MODEL, trust)
+        return None if recipe or trainer else parse_reference(DEFAULT_MODEL, trust)
     if recipe:
         raise UsageError("--model and --recipe both name the model under test; give one of them.")
     return parse_reference(text, trust)
@@ -133,7 +138,9 @@ def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, t
         return parse_reference(text, trust)
     if recipe is not None:
         return parse_reference(base_reference(recipe), trust)
-    if model is None or model.kind is Kind.DEMO:
+    if model is None:
+        return None
+    if model.kind is Kind.DEMO:
         return parse_reference("demo:base", trust)
     if model.kind is Kind.ADAPTER:
         return _base_of_adapter(model, trust)

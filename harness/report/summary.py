@@ -12,7 +12,7 @@ from harness.report.text import crop, one_line, visible
 
 SUITE_ORDER = ("template", "mask", "stopping", "quality", "forgetting")
 
-FACTS = ("model", "base_model", "recipe", "baselines", "device", "dtype", "seed", "limit", "alpha")
+FACTS = ("model", "base_model", "tokenizer", "recipe", "baselines", "device", "dtype", "seed", "limit", "alpha")
 """Keys of a report's ``config`` or ``environment`` that head every format, in this order."""
 
 _NEEDS_A_REASON = frozenset(
