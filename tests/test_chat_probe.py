@@ -78,6 +78,8 @@ def test_roles_are_told_apart_by_what_becomes_of_them():
     assert probe(tokenizer_with(capitals)).roles["developer"] == "as written"
     renames = CHATML.replace("m['role']", "('system' if m['role'] == 'developer' else m['role'])")
     assert probe(tokenizer_with(renames)).roles["developer"] == "own turn"
+    others = CHATML.replace("m['role']", "(m['role'] if m['role'] in ['system', 'assistant'] else 'user')")
+    assert probe(tokenizer_with(others)).roles["developer"] == "as the user"
 
 
 def test_the_order_of_roles_is_taken_or_refused():

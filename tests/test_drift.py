@@ -38,14 +38,19 @@ def drift(recorded, now):
         (CHATML, DEFAULT_SYSTEM, "default system text: none", "default system text: 'Be kind.'"),
         (CHATML.replace("m['content']", "m['content'] | trim"), CHATML, "user: trimmed", "user: kept"),
         (WITH_BOS, CHATML, "'<|begin|>' (id ", "BOS before a row: 0"),
-        (THINKING.replace("DREAM", "false"), THINKING.replace("DREAM", "true"), "no token", "'<' (id 27)"),
+        (
+            THINKING.replace("DREAM", "false"),
+            THINKING.replace("DREAM", "true"),
+            "no token",
+            "'<think>\\n\\n</think>\\n\\n' (ids 27 ",
+        ),
         (CHATML, CHATML.replace("<|im_end|>", "<|end|>"), "'<|im_end|>' (id 386)", "'<|end|>' (id "),
     ],
     ids=["default system", "white space", "bos", "opened thoughts", "terminator"],
 )
 def test_another_template_is_found_with_its_tokens_and_habits(recorded, now, expected, found):
     (finding,) = drift(tokenizer_with(recorded), tokenizer_with(now))
-    assert "baseline main; the conversation user, token " in finding.where
+    assert "baseline main; the conversation 'user', token " in finding.where
     assert expected in finding.expected
     assert found in finding.found
 
@@ -61,7 +66,7 @@ def test_a_switch_that_changes_its_default_is_found():
 def test_a_role_that_is_no_longer_taken_is_found():
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
     (finding,) = drift(tokenizer_with(CHATML), tokenizer_with(refuses))
-    assert finding.where == "baseline main; the conversation system, user"
+    assert finding.where == "baseline main; the conversation 'system, user'"
     assert "refused; system messages: refused" in finding.found
 
 
@@ -96,7 +101,7 @@ def test_the_format_of_a_date_is_kept_and_not_the_date():
     record = as_written(tokenizer_with(DATED))
     assert "Today is %d %B %Y" in record["chat"]["probes"]["user"]["tokens"].replace(BETWEEN, "")
     (finding,) = drift(tokenizer_with(DATED), tokenizer_with(DATED.replace("%B", "%b")))
-    assert finding.where.startswith("baseline main; the conversation user, token ")
+    assert finding.where.startswith("baseline main; the conversation 'user', token ")
 
 
 def test_a_record_of_the_digest_alone_is_still_compared():
@@ -138,5 +143,5 @@ def test_a_record_is_small_sorted_text():
 def test_a_change_is_one_line_for_a_verdict():
     left, right = (as_written(tokenizer_with(template))["chat"] for template in (CHATML, WITH_BOS))
     line = str(what_changed(left, right))
-    assert line.startswith("the conversation user, token 0: no token -> '<|begin|>' (id ")
+    assert line.startswith("the conversation 'user', token 0: no token -> '<|begin|>' (id ")
     assert "\n" not in line

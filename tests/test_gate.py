@@ -156,6 +156,16 @@ def test_another_signature_is_not_comparable_and_shows_the_fields_that_differ():
     assert reason == "the signature differs: case (none) -> mixed, template none -> chatml"
 
 
+def test_what_is_known_behind_a_field_is_said_where_that_field_differs():
+    new, old = measured([1, 0], signature="template:ab|version:1"), measured([1, 0])
+    known = {"template": "the conversation 'user', token 0: no token -> '<s>' (id 1)", "version": "not said"}
+    reference = Reference("base model", old, differences=known)
+    found = judge(new, reference, margin=0.02, alpha=0.05, comparisons=1)
+    assert found.reason == (
+        "the signature differs: template none -> ab (the conversation 'user', token 0: no token -> '<s>' (id 1))"
+    )
+
+
 def test_another_direction_is_not_comparable():
     assert "better higher -> lower" in not_comparable(measured([1, 0], higher_is_better=False), measured([1, 0]))
 

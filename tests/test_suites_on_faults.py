@@ -82,9 +82,20 @@ def test_noise_on_the_weights_is_a_regression(recorded, copy):
 
 def test_a_swapped_chat_template_is_found_by_the_baseline(recorded, copy):
     (copy / "chat_template.jinja").write_text(LLAMA2, encoding="utf-8")
-    status, failed, _, output = run(recorded, ["template"], "--model", copy, "--baseline", "demo")
+    suites = ["template", "stopping"]
+    status, failed, _, output = run(
+        recorded, suites, "--model", copy, "--baseline", "demo", "--base-model", "demo:base"
+    )
     assert status == 1
-    assert failed == {"test_the_template_is_the_recorded_one"}, output
+    assert "test_the_template_is_the_recorded_one" in failed, output
+    where = "baseline demo; the conversation 'user', token 0"
+    assert f"where     {where}\n  expected  '<|im_start|>user\\n' (ids 1 " in output
+    # Neither the baseline nor the base model can be compared with, and the tokens say why.
+    why = "(the conversation 'user', token 0: '<|im_start|>user\\n' (ids 1 "
+    lines = [
+        line for line in output.splitlines() if line.startswith("stopping stop_rate not comparable: ") and why in line
+    ]
+    assert len(lines) == 2, output
 
 
 def test_a_template_with_a_foreign_terminator_is_found_without_a_baseline(recorded, copy):

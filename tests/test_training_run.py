@@ -10,6 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from harness.chat.record import template_record
 from harness.errors import DataError, InvalidRunError, NetworkError, RecipeError
 from harness.training.recipe import load_recipe, old_names_between_libraries
 from harness.training.run import Trained, train
@@ -107,6 +108,9 @@ def test_the_manifest_tells_the_run(place, checkpoint):
     assert told["losses"][-1] < told["losses"][0]
     assert told["versions"].keys() == {"torch", "transformers", "trl", "peft"}
     assert result.base == "org/tiny"
+    # What the tokenizer beside the model writes when it is loaded anywhere is what was trained.
+    assert told["trained"] == template_record(AutoTokenizer.from_pretrained(result.folder))
+    assert told["trained"]["chat"]["habits"]["an answer ends with"].startswith("'<|im_end|>' (id ")
 
 
 def test_a_second_run_reads_what_the_first_has_trained(place, checkpoint, monkeypatch):

@@ -12,9 +12,9 @@ from harness.chat.template import REFUSALS, render, without_clock
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Support = Literal["own turn", "as written", "merged", "refused", "lost"]
-"""What becomes of a role: a turn that the template made for it; a turn with whatever name the role has; a part of
-another role's turn; an error; nothing at all."""
+Support = Literal["own turn", "as written", "as the user", "merged", "refused", "lost"]
+"""What becomes of a role: a turn that the template made for it; a turn with whatever name the role has; a turn of the
+user's; a part of another role's turn; an error; nothing at all."""
 
 Order = Literal["taken", "refused", "lost"]
 WhiteSpace = Literal["kept", "trimmed", "trimmed before", "trimmed after", "refused"]
@@ -62,6 +62,8 @@ def opening_support(tokenizer: PreTrainedTokenizerBase, role: str, parts: bool) 
         return "refused"
     if words[0] not in text:
         return "lost"
+    if text == _opened_by(tokenizer, "user", parts):
+        return "as the user"
     alone = frame(tokenizer, ["user"], generation_prompt=True, parts=parts)
     between = text.partition(words[0])[2].partition(words[1])[0]
     header = _common_suffix(between, alone.literals[0]) if alone is not None else ""

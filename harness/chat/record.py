@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.chat.control import plain_ids, token_text
 from harness.chat.probe import GENERATION_MARKS, ChatProbe, probe
 from harness.chat.template import REFUSALS, SHOWN_OPTIONS, SHOWN_ROLES, shown
+from harness.chat.tokens import tokens_of
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ KEPT = 400
 """Tokens that are kept of a conversation: some templates write pages about tools, and their digest tells them too."""
 
 NAMED = 4
-"""Tokens that a message names before it only counts."""
+"""Ids that a message names before it only counts."""
+
+SHOWN_TEXT = 40
+"""Characters of differing tokens that a message shows."""
 
 CHAT, TEMPLATE = "chat", "template"
 """The keys under which a model's record keeps ``chat_record`` and the digest; old records have no ``chat``."""
@@ -82,7 +86,7 @@ def what_changed(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Change:
     habits = _changed_habits(recorded, now) if recorded.get("format") == now.get("format") else ()
     before, after = _mapping(recorded, "probes"), _mapping(now, "probes")
     if before and after:
-        for label in (*before, *(label for label in after if label not in before)):
+        for label in (*after, *(label for label in before if label not in after)):
             if before.get(label) != after.get(label):
                 return _change(label, _tokens(before.get(label)), _tokens(after.get(label)), habits)
     return Change(habits=habits)
@@ -103,7 +107,15 @@ def _label(roles: Sequence[str], options: Mapping[str, Any]) -> str:
 
 def _kept(tokenizer: PreTrainedTokenizerBase, text: str) -> dict[str, str]:
     ids = plain_ids(tokenizer, text)[:KEPT]
-    return {"ids": " ".join(map(str, ids)), "tokens": BETWEEN.join(token_text(tokenizer, i) for i in ids)}
+    return {"ids": " ".join(map(str, ids)), "tokens": BETWEEN.join(_texts(tokenizer, text, ids))}
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> list[str]:
+    """What each token covers of the text; a token that is decoded alone would lose the space that it begins with."""
+    if not tokenizer.is_fast:
+        return [token_text(tokenizer, token_id) for token_id in ids]
+    (tokens,) = tokens_of(tokenizer, [text], add_special_tokens=False)
+    return [text[start:end] for start, end in zip((0, *tokens.ends), tokens.ends, strict=False)][: len(ids)]
 
 
 def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -125,13 +137,13 @@ def _tokens(kept: Any) -> list[Token]:
 def _change(label: str, before: list[Token], after: list[Token], habits: tuple[Habit, ...]) -> Change:
     """The first run of tokens in which two texts differ; its index counts in the recorded one."""
     if not before or not after:
-        return Change(f"the conversation {label}", _whole(before), _whole(after), habits)
+        return Change(f"the conversation {label!r}", _whole(before), _whole(after), habits)
     spans = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     start, end, new_start, new_end = next(span[1:] for span in spans if span[0] != "equal")
     context = "".join(text for _, text in before[max(0, start - 3) : start])
     place = f"token {start}, after {context!r}" if start else "token 0"
     return Change(
-        f"the conversation {label}, {place}", _named(before[start:end]), _named(after[new_start:new_end]), habits
+        f"the conversation {label!r}, {place}", _named(before[start:end]), _named(after[new_start:new_end]), habits
     )
 
 
@@ -140,8 +152,11 @@ def _whole(tokens: list[Token]) -> str:
 
 
 def _named(tokens: list[Token]) -> str:
-    """Some tokens for a reader: text and id of the first, and how many follow."""
+    """Some tokens for a reader: their text, and the ids of the first ones."""
     if not tokens:
         return "no token"
-    shown_tokens = " ".join(f"{text!r} (id {token_id})" for token_id, text in tokens[:NAMED])
-    return shown_tokens if len(tokens) <= NAMED else f"{shown_tokens} and {len(tokens) - NAMED} more"
+    text = "".join(part for _, part in tokens)
+    ids = " ".join(str(token_id) for token_id, _ in tokens[:NAMED])
+    more = f" and {len(tokens) - NAMED} more" if len(tokens) > NAMED else ""
+    shortened = text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}..."
+    return f"{shortened!r} ({'id' if len(tokens) == 1 else 'ids'} {ids}{more})"
