@@ -1,0 +1,22 @@
+"""``python -m harness COMMAND``: what this package does outside of pytest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from harness.zoo import command as zoo
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that is named on the command line and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m harness", description="The pytest for fine-tuned language models.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    zoo.add_to(commands)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
