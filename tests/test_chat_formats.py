@@ -1,10 +1,6 @@
 """Every named format on every kind of tokenizer: what it writes, and the cases that every template is held to."""
 
-import json
-
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
 
 from harness.chat.formats import FORMATS, load
 from harness.chat.probe import probe
@@ -13,9 +9,8 @@ from harness.errors import ModelError
 from harness.inspection import checks
 from harness.inspection.matching import inspect_batches
 from harness.inspection.stand_in import stand_in_trainer
-from harness.zoo.parts import PROSE, ROWS, tokenizer_with
-
-CONTROLS = tuple(dict.fromkeys(text for chosen in FORMATS.values() for text in chosen.controls))
+from harness.zoo.parts import ROWS, tokenizer_with
+from tokenizer_kinds import TOKENIZERS
 
 TALK = [
     {"role": "system", "content": "Be short."},
@@ -43,38 +38,6 @@ WRITTEN = {
 }
 
 
-def sentencepiece_like(prepend_scheme: str) -> PreTrainedTokenizerFast:
-    """Pieces begin with ``▁`` or hold none, bytes stand for what is in no piece, and BOS comes before every text."""
-    bare = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
-    bare.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend_scheme)
-    bare.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    special, single_bytes = ["<unk>", "<s>", "</s>"], [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special + single_bytes, show_progress=False)
-    bare.train_from_iterator(PROSE.splitlines(), trainer)
-    written = json.loads(bare.to_str())
-    # The trainer knows no other way to put bytes into the vocabulary than as control tokens, which they are not.
-    written["added_tokens"] = [token for token in written["added_tokens"] if token["content"] in special]
-    bare = Tokenizer.from_str(json.dumps(written))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bare, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<unk>"
-    )
-    tokenizer.add_special_tokens({"extra_special_tokens": list(CONTROLS)})
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
-    )
-    return tokenizer
-
-
-TOKENIZERS = {
-    "bytes": lambda: tokenizer_with(None, CONTROLS),
-    "bytes after BOS": lambda: tokenizer_with(None, CONTROLS, adds_bos=True),
-    "spaces before the first word": lambda: sentencepiece_like("first"),
-    "spaces before every piece": lambda: sentencepiece_like("always"),
-}
-
-
 def with_format(name, kind="bytes"):
     tokenizer = TOKENIZERS[kind]()
     tokenizer.chat_template = load(name, tokenizer)
@@ -95,7 +58,7 @@ def test_a_format_writes_what_its_name_promises(name):
 def test_no_case_of_the_template_suite_finds_anything(name, kind):
     tokenizer = with_format(name, kind)
     habits = probe(tokenizer)
-    assert {case: check(tokenizer, habits) for case, check in checks.CHAT.items() if check(tokenizer, habits)} == {}
+    assert {case: found for case, check in checks.CHAT.items() if (found := check(tokenizer, habits))} == {}
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
@@ -107,8 +70,8 @@ def test_no_case_of_the_mask_suite_finds_anything_and_every_answer_teaches_its_e
     for rows, answers in ((ROWS, [1, 2, 1]), (split, [1, 1, 1])):
         trainer = stand_in_trainer(tokenizer, rows)
         seen = inspect_batches(trainer, rows)
-        assert {case: check(seen) for case, check in checks.BATCHES.items() if check(seen)} == {}
-        assert {case: check(trainer, seen) for case, check in checks.TRAINER.items() if check(trainer, seen)} == {}
+        assert {case: found for case, check in checks.BATCHES.items() if (found := check(seen))} == {}
+        assert {case: found for case, check in checks.TRAINER.items() if (found := check(trainer, seen))} == {}
         assert [row["labels"].count(ends) for row in trainer.train_dataset] == answers
 
 
@@ -141,7 +104,7 @@ def test_the_input_of_an_alpaca_row_gets_its_section(name, header):
         assert header not in render(tokenizer, [message | {"input": absent}], generation_prompt=True)
     rows = [{"prompt": [message], "completion": TALK[2:3]}, *({"prompt": TALK[1:2], "completion": TALK[2:3]},) * 2]
     seen = inspect_batches(stand_in_trainer(tokenizer, rows), rows)
-    assert {case: check(seen) for case, check in checks.BATCHES.items() if check(seen)} == {}
+    assert {case: found for case, check in checks.BATCHES.items() if (found := check(seen))} == {}
 
 
 CALL = {"type": "function", "function": {"name": "clock", "arguments": {}}}

@@ -56,7 +56,7 @@ def test_rows_are_trained_in_the_format_that_the_recipe_names(place, checkpoint,
     recipe = recipe_of(place, f"chat_template_path: {name}\n")
     trainer = build_trainer(recipe, lambda reference: str(checkpoint), place)
     seen = inspect_batches(trainer, training_rows_of(recipe))
-    assert {case: check(seen) for case, check in checks.BATCHES.items() if check(seen)} == {}
+    assert {case: found for case, check in checks.BATCHES.items() if (found := check(seen))} == {}
     assert trainer.processing_class.chat_template == load(name, AutoTokenizer.from_pretrained(checkpoint))
     first = trainer.processing_class.decode(trainer.train_dataset[0]["input_ids"])
     assert ("### Input:\none\n" in first) == (name == "alpaca")

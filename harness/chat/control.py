@@ -23,6 +23,11 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 
+def puts_bos_first(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer puts BOS before plain text, and so was its model trained to see BOS at the start."""
+    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+
+
 def control_ids_in(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The control tokens of a text in their order. They are split off first, so neighbours cannot change them."""
     controls = control_ids(tokenizer)

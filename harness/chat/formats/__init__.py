@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.chat.control import plain_ids
+from harness.chat.control import plain_ids, puts_bos_first
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
         raise ModelError(f"there is no chat format {name!r}: it is one of {', '.join(FORMATS)}")
     chosen = FORMATS[name]
     _check_tokens(name, chosen, tokenizer)
-    begin = "bos_token" if _begins_with_bos(tokenizer) else "''"
+    begin = "bos_token" if puts_bos_first(tokenizer) else "''"
     files = "".join((FOLDER / file).read_text(encoding="utf-8") for file in ("_only_text.jinja", *chosen.files))
     return f"{{%- set begin = {begin} %}}\n{files}"
 
@@ -78,7 +78,3 @@ def _check_tokens(name: str, chosen: Format, tokenizer: PreTrainedTokenizerBase)
             f"the chat format {name!r} ends answers with the eos token, and the tokenizer "
             f"{tokenizer.name_or_path or '(unnamed)'} has none: set tokenizer.eos_token and save it with the model"
         )
-
-
-def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
