@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,11 @@ def prepared_as(trainer: Any, change: Callable[[list[int], list[int]], tuple[lis
     changed = [change(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
     trainer.train_dataset = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in changed])
     return trainer
+
+
+def labelled(ids: Sequence[int], learned: Container[int]) -> dict[str, list[int]]:
+    """A prepared row of these ids, of which the positions in ``learned`` have labels."""
+    return {"input_ids": list(ids), "labels": [token if i in learned else -100 for i, token in enumerate(ids)]}
 
 
 def plain_trainer(
