@@ -98,6 +98,7 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
 
 def generation_marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
     """For every token of the row 1 or 0: whether it stands between the template's generation markers."""
+    render(tokenizer, row.messages, **row.options)  # bounded, as the next call is not
     encoded = tokenizer.apply_chat_template(
         list(row.messages), return_dict=True, return_assistant_tokens_mask=True, **row.options
     )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from jinja2.exceptions import TemplateError
 
 from harness.chat import formats
+from harness.chat.bounded import bounded
 from harness.errors import ModelError
 from harness.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError)
+REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError)
 """How a template says that it does not take a conversation: on purpose, or by stumbling over its shape."""
 
 SHOWN_ROLES = (
@@ -68,12 +69,15 @@ def render(
 
     Raises:
         jinja2.TemplateError: the template refuses this conversation.
+        ModelError: it finds no end, or takes gigabytes.
 
     """
-    return str(
-        tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=generation_prompt, **options
-        )
+    given = list(messages)
+    return bounded(
+        lambda: str(
+            tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=generation_prompt, **options)
+        ),
+        given,
     )
 
 
@@ -83,7 +87,9 @@ def encode(
     generation_prompt: bool = False,
     **options: Any,
 ) -> list[int]:
-    """The conversation as ids, exactly as ``apply_chat_template`` gives them to a model."""
+    """The conversation as ids, exactly as ``apply_chat_template`` gives them to a model; raises as ``render`` does."""
+    # Text first: only its rendering is bounded, since the threads of a tokenizer take address space of their own.
+    render(tokenizer, messages, generation_prompt, **options)
     ids = tokenizer.apply_chat_template(
         list(messages), tokenize=True, add_generation_prompt=generation_prompt, return_dict=False, **options
     )
