@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.chat.attempt import attempt
 from harness.chat.control import first_difference
 from harness.chat.frame import Frame, frame, message, sentinel, sentinel_messages, sentinels, split_at
-from harness.chat.template import REFUSALS, render, without_clock
+from harness.chat.template import without_clock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -84,9 +85,8 @@ def default_system(tokenizer: PreTrainedTokenizerBase, parts: bool) -> str:
 
 def order(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], parts: bool) -> Order:
     """Whether a conversation of these roles is written, each message once."""
-    try:
-        text = render(tokenizer, sentinel_messages(roles, parts))
-    except REFUSALS:
+    text = attempt(tokenizer, sentinel_messages(roles, parts))
+    if text is None:
         return "refused"
     return "lost" if split_at(text, sentinels(roles)) is None else "taken"
 
@@ -97,9 +97,8 @@ def white_space(tokenizer: PreTrainedTokenizerBase, role: str, parts: bool) -> W
     messages = sentinel_messages(roles, parts)
     word = sentinels(roles)[roles.index(role)]
     messages[roles.index(role)] = message(role, f"{PADDING}{word}{PADDING}", parts)
-    try:
-        text = render(tokenizer, messages)
-    except REFUSALS:
+    text = attempt(tokenizer, messages)
+    if text is None:
         return "refused"
     before, after = f"{PADDING}{word}" in text, f"{word}{PADDING}" in text
     if before == after:
@@ -111,13 +110,10 @@ def tools_on_offer(tokenizer: PreTrainedTokenizerBase, parts: bool) -> Order:
     """Whether the model is told of the tools that it is offered."""
     answer: Order = "refused"
     for roles in (["user"], OPENING):
-        try:
-            text = render(tokenizer, sentinel_messages(roles, parts), generation_prompt=True, tools=[TOOL])
-        except REFUSALS:
-            continue
-        if sentinel(0, "function") in text:
+        text = attempt(tokenizer, sentinel_messages(roles, parts), generation_prompt=True, tools=[TOOL])
+        if text is not None and sentinel(0, "function") in text:
             return "taken"
-        answer = "lost"
+        answer = answer if text is None else "lost"
     return answer
 
 
@@ -142,9 +138,8 @@ def reasoning(tokenizer: PreTrainedTokenizerBase, continues: bool, parts: bool) 
     thoughts = sentinels(["thought"] * (len(messages) // 2))
     for answer, thought in zip(messages[1::2], thoughts, strict=True):
         answer["reasoning_content"] = thought
-    try:
-        text = render(tokenizer, messages)
-    except REFUSALS:
+    text = attempt(tokenizer, messages)
+    if text is None:
         return "refused"
     *earlier, last = (thought in text for thought in thoughts)
     if all(earlier) == last:
@@ -155,10 +150,7 @@ def reasoning(tokenizer: PreTrainedTokenizerBase, continues: bool, parts: bool) 
 def _opened_by(tokenizer: PreTrainedTokenizerBase, role: str, parts: bool) -> str | None:
     """A conversation that opens with a message of this role, before one of the user's; None where it is refused."""
     first, user = sentinel_messages(OPENING, parts)
-    try:
-        return render(tokenizer, [{**first, "role": role}, user], generation_prompt=True)
-    except REFUSALS:
-        return None
+    return attempt(tokenizer, [{**first, "role": role}, user], generation_prompt=True)
 
 
 def _unless_as_written(tokenizer: PreTrainedTokenizerBase, role: str, parts: bool) -> Support:
@@ -191,10 +183,7 @@ def _with_tool_result(tokenizer: PreTrainedTokenizerBase, role: str, arguments: 
     user, asked, told, answer = sentinel_messages(["user", "assistant", "tool", "assistant"], parts)
     asked = {"role": "assistant", "content": "", "tool_calls": [call]}
     told |= {"role": role, "name": "look_up", "tool_call_id": "callabcde"}
-    try:
-        return render(tokenizer, [user, asked, told, answer])
-    except REFUSALS:
-        return None
+    return attempt(tokenizer, [user, asked, told, answer])
 
 
 def _common_suffix(left: str, right: str) -> str:

@@ -13,8 +13,9 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.chat.abilities import TOOL
+from harness.chat.attempt import attempt
 from harness.chat.frame import sentinel, sentinel_messages
-from harness.chat.template import REFUSALS, render, without_clock
+from harness.chat.template import without_clock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,13 +40,23 @@ def effects(tokenizer: PreTrainedTokenizerBase, parts: bool) -> dict[str, Effect
 
     A name that the template also sets, and that does nothing from outside, is a name of its own and no variable.
     """
-    names = sorted(template_variables(tokenizer))
+    names = template_variables(tokenizer)
     if not names:
         return {}
     silent = _written(tokenizer, parts, {})
-    found = {name: _effect(tokenizer, parts, name, silent) for name in names}
-    own = _assigned(str(tokenizer.get_chat_template()))
+    own = names & _assigned(str(tokenizer.get_chat_template()))
+    if own and _do_nothing(tokenizer, parts, own, silent):
+        names -= own
+    found = {name: _effect(tokenizer, parts, name, silent) for name in sorted(names)}
     return {name: effect for name, effect in found.items() if effect != "none seen" or name not in own}
+
+
+def _do_nothing(
+    tokenizer: PreTrainedTokenizerBase, parts: bool, names: frozenset[str], silent: list[str | None]
+) -> bool:
+    """Whether names do nothing all at once: long templates have dozens, which would take time one by one."""
+    values = (sentinel(0, "value"), True, False)
+    return all(_written(tokenizer, parts, dict.fromkeys(names, value)) == silent for value in values)
 
 
 def _effect(tokenizer: PreTrainedTokenizerBase, parts: bool, name: str, silent: list[str | None]) -> Effect:
@@ -80,25 +91,22 @@ def _written(tokenizer: PreTrainedTokenizerBase, parts: bool, values: Mapping[st
 def _text(
     tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]], prompt: bool, values: Mapping[str, Any]
 ) -> str | None:
-    try:
-        stopped = without_clock(tokenizer, values.get("tools"))
-        return render(tokenizer, messages, prompt, **values, **stopped)
-    except REFUSALS:
-        return None
+    return attempt(tokenizer, messages, prompt, **values, **without_clock(tokenizer, values.get("tools")))
 
 
+@functools.lru_cache(maxsize=64)
 def _undeclared(source: str) -> frozenset[str]:
     """Names that a template may get from outside: those that it reads before it has surely set them."""
     tree, given = _parsed(source)
     return frozenset(meta.find_undeclared_variables(tree)) - given
 
 
+@functools.lru_cache(maxsize=64)
 def _assigned(source: str) -> frozenset[str]:
     tree, _ = _parsed(source)
     return frozenset(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
 
 
-@functools.cache
 def _parsed(source: str) -> tuple[nodes.Template, frozenset[str]]:
     """A template's syntax tree, empty where it is no template, and the names that Jinja brings itself."""
     extensions: list[type[Extension]] = [loopcontrols]

@@ -36,7 +36,10 @@ class Records:
         self.notes += [note for note in other.notes if note not in self.notes]
         self.answers += other.answers
         self.rows += other.rows
-        self.environment |= other.environment
+        for key, value in other.environment.items():
+            known = self.environment.get(key)
+            # One process has read a model's files, another has loaded its weights: each knows a part of it.
+            self.environment[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
         self.whole_suites |= other.whole_suites
 
     def pack(self) -> dict[str, Any]:
