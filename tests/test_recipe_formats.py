@@ -112,7 +112,7 @@ def test_a_folder_of_rows_does_not_take_the_place_of_the_format(place, checkpoin
         ("vicuna-x", r"'vicuna-x' is no file, no folder and no format \(alpaca, .*\); name one of these, or a .jinja"),
         ("./own.jinja", "own.jinja is neither beside the recipe nor in the working directory"),
         ("rows.jsonl", "rows.jsonl must be called .jinja or .j2"),
-        ("llama3", r"the chat format 'llama3' writes <\|start_header_id\|> and .* take a format that needs none"),
+        ("llama3", r"the chat format 'llama3' writes <\|start_header_id\|>, .* take a format that needs none"),
     ],
 )
 def test_a_template_that_cannot_be_had_is_one_sentence(place, checkpoint, asked, sentence):

@@ -68,7 +68,7 @@ def _check_tokens(name: str, chosen: Format, tokenizer: PreTrainedTokenizerBase)
     if absent:
         text, ids = next(iter(absent.items()))
         raise ModelError(
-            f"the chat format {name!r} writes {' and '.join(absent)}, which the tokenizer does not have as control "
+            f"the chat format {name!r} writes {', '.join(absent)}, which the tokenizer does not have as control "
             f"tokens, so that the model would learn them as plain characters ({text} as {len(ids)} tokens): take a "
             f"format that needs none ({', '.join(known for known in FORMATS if not FORMATS[known].controls)}), or add "
             "them with tokenizer.add_special_tokens, resize the embeddings and train these too"
