@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from harness import demo
 from harness.chat import template as chat_template
 from harness.chat.bounded import BOUNDS, Bounds, bounded
 from harness.chat.probe import probe
@@ -17,6 +19,7 @@ from harness.errors import ModelError
 from harness.models.fetch import Access
 from harness.models.files import read_files
 from harness.references import parse_reference
+from harness.training.tried import try_template
 
 ASK = [{"role": "user", "content": "Is the shop open?"}]
 TIGHT = Bounds(seconds=0.2, memory=64 << 20, characters=10_000)
@@ -77,6 +80,17 @@ def test_a_template_without_bounds_ends_in_one_sentence(of, text, sentence, writ
     assert raised.value.__context__ is None
 
 
+@pytest.mark.usefixtures("tightly")
+def test_a_recipes_template_is_tried_before_trl_gets_it(tmp_path):
+    template = tmp_path / "endless.jinja"
+    template.write_text(NESTED_LOOPS, encoding="utf-8")
+    rows = [{"messages": [*ASK, {"role": "assistant", "content": "Yes."}]}]
+    with pytest.raises(ModelError, match="still at work"):
+        try_template(demo.folder("tuned"), None, str(template), rows)
+    try_template(demo.folder("tuned"), None, None, rows)
+    try_template(demo.folder("tuned"), None, str(template), [{"text": "Once."}])
+
+
 def test_a_loop_that_a_sandbox_refuses_is_a_refusal(of):
     with pytest.raises(ModelError, match="renders no conversation"):
         probe(of("{% for i in range(10**9) %}{% endfor %}"))
@@ -96,6 +110,7 @@ def test_what_is_set_is_set_again(of):
         assert signal.getsignal(signal.SIGVTALRM) is mine
         assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 900
         assert resource.getrlimit(resource.RLIMIT_AS) == limits
+        assert gc.isenabled()
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

@@ -7,6 +7,7 @@ elsewhere only the length of the text is looked at. One operation in C, on all t
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -86,6 +87,9 @@ def _limited(write: Callable[[], str], bounds: Bounds) -> str:
     wanted = _address_space() + bounds.memory
     allowed = min([wanted, *(limit for limit in (soft, hard) if limit != RLIM_INFINITY)])
     before = signal.signal(signal.SIGVTALRM, stop)
+    # Destructors of strangers' objects must not run where an exception may hit them, nor in the depth of a recursion.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         setrlimit(RLIMIT_AS, (allowed, hard))
         # Again after each further second, should a destructor swallow the first.
@@ -97,7 +101,9 @@ def _limited(write: Callable[[], str], bounds: Bounds) -> str:
             signal.setitimer(signal.ITIMER_VIRTUAL, left, interval)
     finally:
         setrlimit(RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGVTALRM, before)
+        signal.signal(signal.SIGVTALRM, before or signal.SIG_DFL)
+        if collects:
+            gc.enable()
 
 
 def _address_space() -> int:

@@ -18,6 +18,7 @@ from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
 from harness.training.recipe import Recipe, configs, old_names_between_libraries, one_line
 from harness.training.template import template_settings, tokenizer_for
+from harness.training.tried import try_template
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -84,6 +85,7 @@ def trainer_of(parts: Parts) -> SFTTrainer:
     asked = {"attn_implementation": parts.model.attn_implementation, "dtype": parts.model.dtype}
     parts.training.model_init_kwargs = asked | (parts.training.model_init_kwargs or {})
     try:
+        try_template(parts.base, parts.tokenizer, parts.training.chat_template_path, parts.rows)
         with without_bars(), old_names_between_libraries():
             trainer = SFTTrainer(
                 model=str(parts.base),
