@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.conversation import Conversation, PlainText
-from harness.chat.frame import sentinel
+from harness.chat.frame import message, sentinel
 from harness.chat.probe import ChatProbe
 from harness.chat.template import REFUSALS, render
 from harness.chat.tokens import Tokens, tokens_of
@@ -76,8 +76,8 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
     marks = generation_marks(tokenizer, row) if habits.generation_markers else []
     places = _locate(tokenizer, row, tokens.text)
     turns = []
-    for k, message in enumerate(row.messages):
-        if message["role"] == "assistant":
+    for k, said in enumerate(row.messages):
+        if said["role"] == "assistant":
             after = next((place[0] for place in places[k + 1 :] if place is not None), len(tokens.text))
             turn = _turn(tokenizer, row, k, tokens, places[k], after, habits)
             if turn is not None:
@@ -121,14 +121,23 @@ def _has_content(message: Mapping[str, Any]) -> bool:
 def _locate(tokenizer: PreTrainedTokenizerBase, row: Conversation, text: str) -> list[tuple[int, int] | None]:
     """The characters of each message's content as rendered (perhaps stripped); None where it was not written."""
     return [
-        _locate_content(tokenizer, row, k, text) if isinstance(message.get("content"), str) else None
-        for k, message in enumerate(row.messages)
+        _locate_content(tokenizer, row, k, text) if _is_text(said.get("content"), text) else None
+        for k, said in enumerate(row.messages)
     ]
 
 
+def _is_text(content: Any, written: str) -> bool:
+    """Whether a content is text, or parts of text that the template reads and does not print with their brackets."""
+    if not isinstance(content, list):
+        return isinstance(content, str)
+    return all(isinstance(part, Mapping) and "text" in part for part in content) and str(content) not in written
+
+
 def _locate_content(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, text: str) -> tuple[int, int] | None:
-    word = sentinel(k, row.messages[k]["role"])
-    marked = [*row.messages[:k], {**row.messages[k], "content": word}, *row.messages[k + 1 :]]
+    role = row.messages[k]["role"]
+    word = sentinel(k, role)
+    in_parts = not isinstance(row.messages[k]["content"], str)
+    marked = [*row.messages[:k], {**row.messages[k], **message(role, word, in_parts)}, *row.messages[k + 1 :]]
     try:
         rendered = render(tokenizer, marked, **row.options)
     except REFUSALS:

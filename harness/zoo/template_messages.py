@@ -14,8 +14,8 @@ from harness.zoo.parts import CHATML, ROWS, tokenizer_with
 TURN = "{{ '<|im_start|>' + m['role'] + '\n' + said + '<|im_end|>\n' }}"
 PROMPT = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
-WRITES_NONE = "{% for m in messages %}{% set said = m['content'] | string %}" + TURN + "{% endfor %}" + PROMPT
-WRITES_NOTHING = "{% for m in messages %}{% set said = m['content'] or '' %}" + TURN + "{% endfor %}" + PROMPT
+WRITES_NONE = "{% for m in messages %}{% set said = m.get('content') | string %}" + TURN + "{% endfor %}" + PROMPT
+WRITES_NOTHING = "{% for m in messages %}{% set said = m.get('content') or '' %}" + TURN + "{% endfor %}" + PROMPT
 
 ADDS_THOUGHTS = (
     "{% for m in messages %}{% set said = m['content'] %}"

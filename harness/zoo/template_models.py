@@ -1,4 +1,4 @@
-"""Faults of tokens that the model's matrices and its answers are not ready for: new rows, padded rows, split characters."""
+"""Faults of tokens that a model is not ready for: rows of its matrices that nobody trained, ids that nobody knows."""
 
 from __future__ import annotations
 
