@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from transformers import AutoTokenizer
 
 from harness.chat.probe import probe
 from harness.chat.record import BETWEEN, chat_record, template_record, what_changed
+from harness.chat.template import prepare
 from harness.inspection.checkpoint import Checkpoint
 from harness.inspection.drift import template_is_the_recorded_one
+from harness.plugin.state import Records
 from harness.zoo.parts import CHATML, MARKED, WITH_BOS, tokenizer_with
 
 DEFAULT_SYSTEM = (
@@ -145,3 +148,20 @@ def test_a_change_is_one_line_for_a_verdict():
     line = str(what_changed(left, right))
     assert line.startswith("the conversation 'user', token 0: no token -> '<|begin|>' (id ")
     assert "\n" not in line
+
+
+def test_a_template_that_was_lost_on_saving_is_found(tmp_path):
+    trained = tokenizer_with(CHATML)
+    trained.save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    found = AutoTokenizer.from_pretrained(tmp_path)
+    prepare(found)  # as every model is loaded: without a template of its own it gets the default one
+    (finding,) = drift(trained, found)
+    assert finding.expected.startswith("'<|im_start|>user\\n' (ids 385 ")
+    assert "'<|end|>' (id " in finding.found
+
+
+def test_what_two_processes_know_of_one_model_is_kept_together():
+    session = Records(environment={"model": {"name": "m", "chat": {}}, "device": "cpu"})
+    session.add(Records(environment={"model": {"name": "m", "weights": "00"}, "device": "cuda"}))
+    assert session.environment == {"model": {"name": "m", "chat": {}, "weights": "00"}, "device": "cuda"}

@@ -98,6 +98,14 @@ def test_a_swapped_chat_template_is_found_by_the_baseline(recorded, copy):
     assert len(lines) == 2, output
 
 
+def test_a_tuned_model_with_another_template_than_its_trainer_is_found(recorded, copy):
+    trainer = "harness.zoo.parts:sft_trainer"
+    status, failed, _, output = run(recorded, ["template"], "--model", copy, "--trainer", trainer)
+    assert status == 1
+    assert failed == {"test_the_template_is_the_recorded_one"}, output
+    assert f"the trainer of {trainer}; the conversation 'user', token 0" in output
+
+
 def test_a_template_with_a_foreign_terminator_is_found_without_a_baseline(recorded, copy):
     template = (copy / "chat_template.jinja").read_text(encoding="utf-8")
     (copy / "chat_template.jinja").write_text(template.replace("<|im_end|>", "<|eot_id|>"), encoding="utf-8")
