@@ -45,6 +45,11 @@ def test_tokens_in_use_can_be_learned(trainer, as_trained, no_findings):
     no_findings(embeddings.tokens_in_use_can_be_learned(trainer, as_trained))
 
 
+@pytest.mark.slow
+def test_a_short_overfit_teaches_the_model_to_stop(trainer, as_trained, no_findings, note):
+    no_findings(overfit.a_short_overfit_teaches_to_stop(trainer, as_trained, note))
+
+
 def test_answers_end_as_often_as_before(model, base_model, prompts, gate):
     gate(stop_rate(model, prompts), against=base_model and stop_rate(base_model, prompts))
 

@@ -1,6 +1,6 @@
 """Every check that can be made before training, by the name of the case that makes it in the suites.
 
-The suites, ``preflight`` and the zoo read the same four tables, one for each thing that is looked at. A check returns
+The suites, ``preflight`` and the zoo read the same tables, one for each thing that is looked at. A check returns
 its findings; an empty list says that it holds.
 """
 
@@ -23,6 +23,7 @@ from harness.inspection import (
     isolation,
     lengths,
     mask,
+    overfit,
     prompts,
     reference_loss,
     reload,
@@ -97,6 +98,11 @@ TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
     "stopping/tokens_in_use_can_be_learned": embeddings.tokens_in_use_can_be_learned,
 }
 """Of the trainer itself: what its model makes of a batch."""
+
+SLOW: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
+    "stopping/a_short_overfit_teaches_the_model_to_stop": overfit.a_short_overfit_teaches_to_stop,
+}
+"""Of what the trainer's model learns of a few rows: some dozen steps, and the weights are put back."""
 
 ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {}
 """Of a model's answers; these need weights, and so are not for the time before training."""
