@@ -43,6 +43,12 @@ def test_scaffolding_that_the_template_writes_may_be_supervised_but_need_not():
     assert tokenizer.decode(spans.ids[turn.earliest : turn.start]).strip() == "(thought)"
 
 
+def test_what_the_prompt_gives_of_a_content_need_not_be_learned():
+    template = CHATML.replace("'<|im_start|>assistant\n' }}", "'<|im_start|>assistant\n<think>\n' }}")
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "<think>\nnoon</think>The gate."}]
+    assert taught(tokenizer_with(template), messages) == ["noon</think>The gate.<|im_end|>"]
+
+
 def test_a_character_of_several_tokens_lies_in_the_span_with_all_of_them():
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "好🙂"}]
     assert taught(tokenizer_with(CHATML), messages) == ["好🙂<|im_end|>"]

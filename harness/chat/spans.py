@@ -168,7 +168,8 @@ def _turn(
         return None
     content_start, content_end = place if place is not None else (header or 0, header or 0)
     earliest = tokens.first_beyond(min(header, content_start) if header is not None else content_start)
-    start = tokens.first_beyond(content_start)
+    # A prompt that opens a thinking block has given the model the content's first characters already.
+    start = tokens.first_beyond(max(header or 0, content_start))
     end = max(start, tokens.first_from(content_end))
     limit = tokens.first_beyond(bound) if bound < len(tokens.text) else len(tokens.ids)
     terminator = _terminator(tokens, end, limit, habits)
