@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import greedy_answers, hardly_stops, leaked_control_text, loop_rate, stop_rate
-from harness.inspection import generation_settings, saving, special_ids, stopping
+from harness import loop_rate, stop_rate
+from harness.inspection import answers, generation_settings, saving, special_ids, stopping
 
 pytestmark = pytest.mark.stopping
 
@@ -47,6 +47,8 @@ def test_tokens_in_use_can_be_learned(trainer, as_trained, no_findings):
 
 @pytest.mark.slow
 def test_a_short_overfit_teaches_the_model_to_stop(trainer, as_trained, no_findings, note):
+    from harness.inspection import overfit
+
     no_findings(overfit.a_short_overfit_teaches_to_stop(trainer, as_trained, note))
 
 
@@ -55,11 +57,23 @@ def test_answers_end_as_often_as_before(model, base_model, prompts, gate):
 
 
 def test_most_short_answers_end_before_the_limit(model, prompts, no_findings):
-    no_findings(hardly_stops(greedy_answers(model, prompts)))
+    no_findings(answers.most_answers_end(model, prompts))
 
 
-def test_no_control_text_leaks_into_answers(model, prompts, control_tokens, no_findings):
-    no_findings(leaked_control_text(greedy_answers(model, prompts), control_tokens))
+def test_no_control_text_leaks_into_answers(model, prompts, no_findings):
+    no_findings(answers.answers_leak_no_control_text(model, prompts))
+
+
+def test_answers_are_what_their_ids_say(model, prompts, no_findings):
+    no_findings(answers.answers_are_what_their_ids_say(model, prompts))
+
+
+def test_an_answer_does_not_depend_on_its_batch(model, prompts, no_findings):
+    no_findings(answers.answers_do_not_depend_on_their_batch(model, prompts))
+
+
+def test_no_answer_leaves_the_vocabulary(model, prompts, no_findings):
+    no_findings(answers.answers_stay_in_the_vocabulary(model, prompts))
 
 
 def test_answers_run_in_circles_no_more_than_before(model, base_model, prompts, gate):

@@ -60,7 +60,7 @@ def test_an_id_that_is_no_token_and_a_missing_stop_id_are_found(generation, conf
 
 
 def test_an_id_that_was_recorded_and_is_null_now_is_found_and_one_that_was_never_set_is_not():
-    recorded = {"baseline main": {"special_ids": special_ids(saved())}, "an old baseline": "0123456789ab"}
+    recorded = {"baseline main": {"special_ids": special_ids(saved())}, "an old baseline": {"template": "0123456789ab"}}
     assert special_ids_agree(saved(recorded=recorded)) == []
     (finding,) = special_ids_agree(saved(recorded=recorded, bos_token_id=None))
     assert (finding.where, finding.expected) == ("bos_token_id in config.json, against baseline main", str(BOS))
@@ -70,7 +70,7 @@ def test_an_id_that_was_recorded_and_is_null_now_is_found_and_one_that_was_never
 
 def pinned(now, **recorded):
     record = {"generation": generation_settings(GenerationConfig(**recorded))}
-    return settings_are_the_recorded_ones(saved(now, {"baseline main": record, "an old baseline": "0123456789ab"}))
+    return settings_are_the_recorded_ones(saved(now, {"baseline main": record, "an old baseline": {"template": "0123456789ab"}}))
 
 
 def test_a_lost_stop_id_is_named():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness.chat import atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.chat.probe import ChatProbe
 from harness.inspection import (
+    answers,
     checkpoint,
     collation,
     content,
@@ -104,7 +105,13 @@ SLOW: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
 }
 """Of what the trainer's model learns of a few rows: some dozen steps, and the weights are put back."""
 
-ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {}
+ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {
+    "stopping/most_short_answers_end_before_the_limit": answers.most_answers_end,
+    "stopping/no_control_text_leaks_into_answers": answers.answers_leak_no_control_text,
+    "stopping/answers_are_what_their_ids_say": answers.answers_are_what_their_ids_say,
+    "stopping/an_answer_does_not_depend_on_its_batch": answers.answers_do_not_depend_on_their_batch,
+    "stopping/no_answer_leaves_the_vocabulary": answers.answers_stay_in_the_vocabulary,
+}
 """Of a model's answers; these need weights, and so are not for the time before training."""
 
 

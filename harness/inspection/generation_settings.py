@@ -87,7 +87,7 @@ def settings_are_the_recorded_ones(saved: Checkpoint) -> list[Finding]:
     return [
         finding
         for label, record in saved.recorded.items()
-        if isinstance(record, Mapping) and isinstance(record.get(GENERATION), Mapping)
+        if isinstance(record.get(GENERATION), Mapping)
         for finding in _differences(saved, now, record[GENERATION], label)
     ]
 

@@ -6,7 +6,7 @@ may be eos. What must not be is an id that no token has, one that was erased, or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from harness.chat.control import name_token
@@ -89,7 +89,7 @@ def _erased(saved: Checkpoint) -> Iterator[Finding]:
     now = special_ids(saved)
     known = {"tokenizer", *(place for place, _ in _configs(saved))}
     for label, record in saved.recorded.items():
-        before = record.get(SPECIAL_IDS) if isinstance(record, Mapping) else None
+        before = record.get(SPECIAL_IDS)
         for key, ids in sorted((before or {}).items()):
             place, _, name = key.partition(".")
             if place in known and key not in now:
