@@ -333,3 +333,33 @@ def test_the_preview_tells_supervised_text_from_the_rest():
     (shown,) = preview(segments(collated(trainer, 64)[0]), trainer.processing_class, n=1)
     assert shown.runs[1] == ("The gate.<|im_end|>", True)
     assert [supervised for _, supervised in shown.runs] == [False, True, False]
+
+
+# what fresh eyes found to be false alarms
+
+
+def test_text_of_which_a_part_is_learned_raises_no_alarm():
+    rows = [{"text": "### Question: noon?\n### Answer: the gate."}, {"text": "### Question: six?\n### Answer: a fox."}]
+
+    def from_the_middle(ids, labels):
+        return ids, [-100] * (len(ids) // 2) + ids[len(ids) // 2 :]
+
+    trainer = prepared_as(trainer_of(rows=rows), from_the_middle)
+    assert whats(trainer, rows) == set()
+
+
+def test_a_collator_that_masks_rows_which_mask_nothing_raises_no_alarm():
+    trainer = stand_in_trainer(tokenizer_with(MARKED), ROWS)
+    masked = {tuple(row["input_ids"]): list(row["labels"]) for row in trainer.train_dataset}
+    prepared_as(trainer, lambda ids, labels: (ids, list(ids)))
+    collate = trainer.data_collator
+    trainer.data_collator = lambda rows: collate([{**row, "labels": masked[tuple(row["input_ids"])]} for row in rows])
+    assert whats(trainer) == set()
+
+
+def test_a_text_that_brings_its_one_bos_raises_no_alarm():
+    tokenizer = tokenizer_with(CHATML, adds_bos=True)
+    rows = [{"text": f"<|begin|>{text}"} for text in ("The gate opens at noon.", "A fox may cross.")]
+    trainer = stand_in_trainer(tokenizer, rows)
+    prepared_as(trainer, lambda ids, labels: (ids[1:], labels[1:]))
+    assert whats(trainer, rows) == set()

@@ -1,4 +1,4 @@
-"""``harness.preflight``: what it says of a sound trainer and of a faulty one, and that it leaves every trainer alone."""
+"""``harness.preflight``: what it says of sound trainers and of faulty ones, and that it leaves every trainer alone."""
 
 import copy
 import random
@@ -40,10 +40,10 @@ def test_an_error_names_row_position_token_and_remedy():
 
 
 def test_the_source_rows_are_those_that_trl_keeps():
+    trainer = sft_trainer()
+    labels = [masked_first_token(row["input_ids"], row["labels"])[1] for row in trainer.train_dataset]
+    trainer.train_dataset = trainer.train_dataset.remove_columns("labels").add_column("labels", labels)
     with pytest.raises(PreflightError, match="training row 0, token"):
-        trainer = sft_trainer()
-        labels = [masked_first_token(row["input_ids"], row["labels"])[1] for row in trainer.train_dataset]
-        trainer.train_dataset = trainer.train_dataset.remove_columns("labels").add_column("labels", labels)
         preflight(trainer)
 
 
@@ -174,7 +174,8 @@ def test_serving_with_other_template_variables_is_found():
     thinking = (
         MARKED.rsplit("{% if add_generation_prompt", 1)[0]
         + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
-        + "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+        + "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+        + "{% endif %}"
     )
     assert preflight(sft_trainer(thinking), serving={}).failed == ()
     with pytest.raises(PreflightError, match="not what the model is prompted with at inference"):

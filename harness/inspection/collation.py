@@ -78,7 +78,7 @@ def collator_keeps_labels(seen: Inspection) -> list[Finding]:
     """The collator passes on the labels of the prepared rows (the first of a document does not count)."""
     findings = []
     for batch in seen.batches:
-        if not all("labels" in feature for feature in batch.features):
+        if not all("labels" in feature for feature in batch.features) or not _masks_anything(batch):
             continue
         prepared = [label for feature in batch.features for label in feature["labels"]]
         given = [(segment, i) for segment in segments(batch) for i in range(len(segment.labels))]
@@ -101,6 +101,11 @@ def collator_keeps_labels(seen: Inspection) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _masks_anything(batch: Batch) -> bool:
+    """Whether the prepared labels say anything: where none is ignored, masking may be left to the collator."""
+    return any(IGNORED in feature["labels"][1:] for feature in batch.features)
 
 
 def collator_leaves_its_rows_alone(seen: Inspection) -> list[Finding]:

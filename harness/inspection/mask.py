@@ -47,13 +47,15 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
     if seen.policy == "whole row" or (seen.policy == "undeclared" and all(supervised[1:])):
         masked = [i for i, learned in enumerate(supervised) if not learned and i > 0]
         return [_masked(match, masked, seen, None)] if masked else []
+    if seen.policy == "undeclared" and not match.spans.turns:
+        return []  # text without turns, of which a marker or an offset may have chosen a part
     wanted, allowed = wanted_turns(match, seen), _allowed(match, seen)
     findings = []
     for turn in wanted:
         missing = [i for i in range(turn.start, min(turn.end, len(supervised))) if not supervised[i] and i > 0]
         if missing:
             findings.append(_masked(match, missing, seen, turn))
-        if match.likeness == "whole" and turn.terminator is None and seen.habits.ends_last_turn and not seen.plain:
+        if match.likeness == "whole" and turn.terminator is None and _ends_here(match, turn, seen):
             findings.append(_unended(match, turn, seen))
     if seen.policy == "undeclared" and wanted and match.likeness != "cut":
         findings += _left_out_at_the_end(match, wanted, seen)
@@ -61,6 +63,16 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
     if foreign:
         findings.append(_foreign(match, foreign, seen))
     return findings
+
+
+def _ends_here(match: Match, turn: Turn, seen: Inspection) -> bool:
+    """Whether the template would end this turn: one that calls tools may go on, or end in a way of its own."""
+    source = None if match.source is None else seen.sources[match.source]
+    if not isinstance(source, Conversation) or not seen.habits.ends_last_turn:
+        return False
+    following = source.messages[turn.message + 1 : turn.message + 2]
+    calls = source.messages[turn.message].get("tool_calls")
+    return not calls and all(message["role"] in ("user", "system") for message in following)
 
 
 def _left_out_at_the_end(match: Match, wanted: Sequence[Turn], seen: Inspection) -> list[Finding]:

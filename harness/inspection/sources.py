@@ -33,7 +33,9 @@ def rows_are_what_the_template_renders(seen: Inspection) -> list[Finding]:
 def _lacks_only_bos(match: Match, seen: Inspection) -> bool:
     bos = seen.tokenizer.bos_token_id
     expected = leading_bos(seen.tokenizer("a")["input_ids"], bos) if seen.plain else seen.habits.bos_run
-    return 0 < match.offset == expected and match.segment.ids == match.spans.ids[: len(match.segment.ids)]
+    starts_with_bos = leading_bos(match.segment.ids, bos) > 0
+    whole = match.segment.ids == match.spans.ids[: len(match.segment.ids)]
+    return 0 < match.offset == expected and whole and not starts_with_bos
 
 
 def _without_bos(match: Match, seen: Inspection) -> Finding:
