@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset as TorchDataset
-from transformers import DataCollatorForSeq2Seq
+from transformers import DataCollatorForSeq2Seq, TrainingArguments
 
 from harness import preflight
 from harness.errors import PreflightError, UsageError
@@ -182,3 +182,10 @@ def test_serving_with_other_template_variables_is_found():
         preflight(sft_trainer(thinking), serving={"enable_thinking": False})
     with pytest.raises(PreflightError, match="does not know a variable"):
         preflight(sft_trainer(thinking), serving={"enable_thinkin": False})
+
+
+def test_a_trainer_that_another_config_has_unsettled_is_one_sentence():
+    trainer = sft_trainer()
+    TrainingArguments(output_dir="unused", report_to="none", use_cpu=True)
+    with pytest.raises(UsageError, match="build the trainer last"):
+        preflight(trainer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -63,7 +63,7 @@ def collated(trainer: Trainer, limit: int) -> list[Batch]:
             f"max_length {getattr(trainer.args, 'max_length', None)}; raise max_length or shorten the prompts"
         )
     with _untouched(trainer):
-        return _batches(trainer.get_train_dataloader(), limit, trainer.args.train_batch_size)
+        return _batches(_loader(trainer.get_train_dataloader), limit, trainer.args.train_batch_size)
 
 
 def collated_for_evaluation(trainer: Trainer, limit: int) -> list[Batch]:
@@ -74,7 +74,26 @@ def collated_for_evaluation(trainer: Trainer, limit: int) -> list[Batch]:
     if dataset is None:
         return []
     with _untouched(trainer):
-        return _batches(trainer.get_eval_dataloader(dataset), limit, trainer.args.eval_batch_size)
+        return _batches(_loader(trainer.get_eval_dataloader, dataset), limit, trainer.args.eval_batch_size)
+
+
+def _loader(build: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return build(*arguments)
+    except Exception as error:  # whatever the user's loader, or accelerate, raises
+        if "AcceleratorState" in str(error):
+            raise UsageError(
+                "the trainer's data loader cannot be built, since accelerate's state was reset after the trainer was "
+                "made (building another TrainingArguments or SFTConfig does so): build the trainer last"
+            ) from error
+        raise UsageError(
+            f"the trainer's data loader cannot be built ({type(error).__name__}: {_first_line(error)}): train() would "
+            "fail in the same way; look at the data set, the sampler and dataloader_* of the arguments"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")
 
 
 def _batches(loader: Any, limit: int, size: int) -> list[Batch]:
@@ -104,10 +123,10 @@ def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     try:
         return dict(collate(rows))
     except Exception as error:  # whatever the user's collator raises
-        reason = next(iter(str(error).splitlines()), "")
         raise UsageError(
             f"the trainer's data collator ({type(collate).__name__}) fails on its own prepared rows with "
-            f"{type(error).__name__}: {reason} train() would fail in the same way; use a collator that pads labels too."
+            f"{type(error).__name__}: {_first_line(error)}: train() would fail in the same way; use a collator "
+            "that pads labels too"
         ) from error
 
 
