@@ -3,7 +3,7 @@ import torch
 
 from harness.errors import DataError, UsageError
 from harness.inspection.batches import collated
-from harness.inspection.reference_loss import loss_equals_reference, loss_gap
+from harness.inspection.reference_loss import loss_equals_reference, loss_gaps
 from harness.inspection.stand_in import stand_in_trainer
 from harness.zoo.parts import CHATML, MARKED, ROWS, tokenizer_with
 
@@ -34,7 +34,7 @@ def test_the_trainer_is_left_as_it_was():
     trainer = trainer_of()
     trainer.model.train()
     metrics = {mode: dict(values) for mode, values in trainer._metrics.items()}
-    loss_gap(trainer, collated(trainer, 64)[0])
+    loss_gaps(trainer, collated(trainer, 64)[0])
     assert trainer.model.training
     assert {mode: dict(values) for mode, values in trainer._metrics.items()} == metrics
 
@@ -42,9 +42,9 @@ def test_the_trainer_is_left_as_it_was():
 def test_the_loss_counts_items_where_gradients_are_accumulated():
     trainer = trainer_of()
     batch = collated(trainer, 64)[0]
-    mean, _ = loss_gap(trainer, batch)
+    ((mean, _),) = loss_gaps(trainer, batch)
     targets = int((batch.inputs["labels"][:, 1:] != -100).sum())
-    share, reference = loss_gap(trainer, batch, num_items_in_batch=4 * targets)
+    ((share, reference),) = loss_gaps(trainer, batch, [4 * targets])
     assert share == pytest.approx(mean / 4)
     assert share == pytest.approx(reference)
 
@@ -93,7 +93,7 @@ def test_a_mean_over_all_tokens_is_found():
 def test_another_loss_is_not_compared():
     trainer = trainer_of(loss_type="dft")
     with pytest.raises(UsageError, match="loss_type='dft'"):
-        loss_gap(trainer, collated(trainer, 64)[0])
+        loss_gaps(trainer, collated(trainer, 64)[0])
 
 
 def test_rows_that_the_template_refuses_are_one_sentence():
@@ -108,3 +108,10 @@ def test_rows_without_an_assistant_turn_are_one_sentence():
         stand_in_trainer(tokenizer_with(CHATML), rows)
     with pytest.raises(DataError, match="no training rows"):
         stand_in_trainer(tokenizer_with(CHATML), [])
+
+
+def test_a_loss_that_fails_on_its_own_batch_is_one_sentence():
+    trainer = trainer_of()
+    trainer.compute_loss = lambda model, inputs, **given: inputs["pixel_values"].mean()
+    with pytest.raises(UsageError, match="compute_loss fails on its own batch"):
+        loss_equals_reference(trainer, collated(trainer, 64)[0])

@@ -14,7 +14,7 @@ import torch
 
 from harness.inspection.batches import Batch
 from harness.inspection.matching import Inspection, Match, place
-from harness.inspection.reference_loss import in_float32, left_as_it_was
+from harness.inspection.reference_loss import computed_loss, in_float32, left_as_it_was
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -76,11 +76,9 @@ def _moved(trainer: Trainer, batch: Batch, packed: Sequence[Match]) -> list[Find
 def _logits(trainer: Trainer, inputs: Mapping[str, Any]) -> torch.Tensor | None:
     """The logits that the trainer's loss is computed of; None where the model does not return any."""
     model = trainer.model
-    device = next(model.parameters()).device
-    given = {key: value.to(device) if hasattr(value, "to") else value for key, value in inputs.items()}
     with left_as_it_was(trainer), in_float32(model), _same_chances(), _listening(model) as heard, torch.no_grad():
         model.train()
-        trainer.compute_loss(model, given)
+        computed_loss(trainer, inputs)
     logits = getattr(heard[-1], "logits", None) if heard else None
     return logits.float().cpu() if isinstance(logits, torch.Tensor) and logits.dim() == 3 else None
 

@@ -9,7 +9,7 @@ between rows shows as a difference.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,15 @@ TOLERANCE = 1e-5
 leaks between documents, or counts one target too many, by 1e-3 and more."""
 
 
-def loss_gap(trainer: Trainer, batch: Batch, num_items_in_batch: int | None = None) -> tuple[float, float]:
-    """The trainer's loss on a batch, and the reference; both in evaluation mode, in float32, without gradients.
+def loss_gaps(trainer: Trainer, batch: Batch, counts: Sequence[int | None] = (None,)) -> list[tuple[float, float]]:
+    """The trainer's loss on a batch, and the reference, for each ``num_items_in_batch`` (None: the mean).
 
-    The trainer is left as it was: its model's mode and weights, its metrics, its label smoothing, the batch.
+    Both in evaluation mode, in float32, without gradients. The trainer is left as it was: its model's mode and weights,
+    its metrics, its label smoothing, the batch.
 
     Raises:
-        UsageError: the trainer minimises another loss than the negative log-likelihood, so nothing can be compared.
+        UsageError: the trainer minimises another loss than the negative log-likelihood, so nothing can be compared; or
+            its own loss fails on its own batch.
 
     """
     if getattr(trainer.args, "loss_type", "nll") != "nll":
@@ -42,13 +44,33 @@ def loss_gap(trainer: Trainer, batch: Batch, num_items_in_batch: int | None = No
             f"the trainer minimises loss_type={trainer.args.loss_type!r}, and the reference is the negative "
             "log-likelihood: set loss_type='nll' to compare them"
         )
-    model = trainer.model
-    device = next(model.parameters()).device
-    with left_as_it_was(trainer), in_float32(model), torch.no_grad():
-        inputs = {key: value.to(device) if hasattr(value, "to") else value for key, value in batch.inputs.items()}
-        given = {} if num_items_in_batch is None else {"num_items_in_batch": torch.tensor(num_items_in_batch)}
-        loss = float(trainer.compute_loss(model, inputs, **given))
-        return loss, _reference(model, batch, num_items_in_batch)
+    with left_as_it_was(trainer), in_float32(trainer.model), torch.no_grad():
+        total, targets = _reference(trainer.model, batch)
+        return [
+            (float(computed_loss(trainer, batch.inputs, count)), total / max(1, targets if count is None else count))
+            for count in counts
+        ]
+
+
+def computed_loss(trainer: Trainer, inputs: Mapping[str, Any], num_items_in_batch: int | None = None) -> torch.Tensor:
+    """What the trainer's ``compute_loss`` makes of a batch, on the device of its model.
+
+    Raises:
+        UsageError: it fails, as it would in training.
+
+    """
+    device = next(trainer.model.parameters()).device
+    given = {key: value.to(device) if hasattr(value, "to") else value for key, value in inputs.items()}
+    count = {} if num_items_in_batch is None else {"num_items_in_batch": torch.tensor(num_items_in_batch)}
+    try:
+        loss: torch.Tensor = trainer.compute_loss(trainer.model, given, **count)
+    except Exception as error:  # whatever the user's compute_loss raises
+        reason = next(iter(str(error).strip().splitlines()), "no message")
+        raise UsageError(
+            f"the trainer's compute_loss fails on its own batch ({type(error).__name__}: {reason}): train() would fail "
+            "in the same way; see that model, collator and compute_loss belong together"
+        ) from error
+    return loss
 
 
 def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
@@ -61,26 +83,25 @@ def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
 
 def loss_equals_reference(trainer: Trainer, batch: Batch) -> list[Finding]:
     """The trainer's loss is the reference's, as a mean and as a share of twice the targets (accumulated gradients)."""
-    findings = []
     targets = sum(label != IGNORED for segment in segments(batch) for label in segment.labels[1:])
-    for items in (None, 2 * targets):
-        loss, reference = loss_gap(trainer, batch, items)
-        if not abs(loss - reference) <= TOLERANCE * max(1.0, abs(reference)):
-            findings.append(
-                Finding(
-                    "the trainer's loss is not the mean over the supervised tokens",
-                    f"prepared rows {batch.first_row} to {batch.first_row + len(batch.features) - 1}"
-                    + ("" if items is None else f", num_items_in_batch {items}"),
-                    f"{reference:.6f}",
-                    f"{loss:.6f} (off by {abs(loss - reference):.2e}, allowed {TOLERANCE:.0e})",
-                    "check that labels are shifted once, that prompts are ignored, and that packed documents do not "
-                    "see each other (position_ids without a 2-D attention mask)",
-                )
-            )
-    return findings
+    counts = (None, 2 * targets)
+    return [
+        Finding(
+            "the trainer's loss is not the mean over the supervised tokens",
+            f"prepared rows {batch.first_row} to {batch.first_row + len(batch.features) - 1}"
+            + ("" if count is None else f", num_items_in_batch {count}"),
+            f"{reference:.6f}",
+            f"{loss:.6f} (off by {abs(loss - reference):.2e}, allowed {TOLERANCE:.0e})",
+            "check that labels are shifted once, that prompts are ignored, and that packed documents do not "
+            "see each other (position_ids without a 2-D attention mask)",
+        )
+        for count, (loss, reference) in zip(counts, loss_gaps(trainer, batch, counts), strict=True)
+        if not abs(loss - reference) <= TOLERANCE * max(1.0, abs(reference))
+    ]
 
 
-def _reference(model: torch.nn.Module, batch: Batch, num_items_in_batch: int | None) -> float:
+def _reference(model: torch.nn.Module, batch: Batch) -> tuple[float, int]:
+    """The sum of the negative log-likelihoods of a batch, in nats, and the number of its targets."""
     total, targets = 0.0, 0
     device = next(model.parameters()).device
     for segment in segments(batch):
@@ -93,7 +114,7 @@ def _reference(model: torch.nn.Module, batch: Batch, num_items_in_batch: int | N
         log_p = torch.log_softmax(logits.cpu()[learned].double(), dim=-1)
         total -= float(log_p.gather(1, labels[learned].unsqueeze(1)).sum())
         targets += int(learned.sum())
-    return total / max(1, targets if num_items_in_batch is None else num_items_in_batch)
+    return total, targets
 
 
 @contextmanager
