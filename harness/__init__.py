@@ -1,5 +1,6 @@
 """The pytest for fine-tuned language models. These are the names that suites and users' own cases are written with."""
 
+from harness.inspection.preflight import PreflightReport, preflight
 from harness.metrics import (
     METRICS,
     acc,
@@ -20,7 +21,6 @@ from harness.metrics import (
     same_answers,
     stop_rate,
 )
-from harness.inspection.preflight import PreflightReport, preflight
 from harness.records import Finding, Measurement, Sample, SampleSet
 
 __all__ = [

@@ -82,7 +82,7 @@ def inspect_batches(
     rows: Sequence[Mapping[str, Any]] | None = None,
     limit: int = LIMIT,
     *,
-    supervised: Policy | None = None,
+    supervised: str | None = None,
     serving: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Collate the first ``limit`` prepared rows and match every document with its source row.
@@ -93,12 +93,16 @@ def inspect_batches(
 
     Raises:
         DataError: a source row is in no known form, or the template refuses it.
-        UsageError: the trainer has no tokenizer, or ``supervised`` is none of the policies.
+        UsageError: the trainer has no tokenizer or no causal model, or ``supervised`` is none of the policies.
         ModelError: the tokenizer gives no offsets.
 
     """
-    if supervised is not None and supervised not in get_args(Policy):
-        raise UsageError(f"supervised={supervised!r} is no policy: it is one of {', '.join(get_args(Policy))}")
+    declared: Policy | None = None if supervised is None else _declared(supervised)
+    if getattr(getattr(trainer.model, "config", None), "is_encoder_decoder", False):
+        raise UsageError(
+            f"the trainer's model ({type(trainer.model).__name__}) is an encoder-decoder, whose labels are no copy of "
+            "its input ids: only causal language models are inspected"
+        )
     tokenizer, served = row_tokenizer(trainer), served_tokenizer(trainer)
     habits = probe(tokenizer)
     batches = collated(trainer, limit)
@@ -109,7 +113,7 @@ def inspect_batches(
     training = Inspection(
         batches=tuple(batches),
         matches=tuple(matches),
-        policy=supervised or supervision_policy(trainer, sources, found),
+        policy=declared or supervision_policy(trainer, sources, found),
         habits=habits,
         tokenizer=tokenizer,
         serving=served,
@@ -137,6 +141,14 @@ def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspectio
     return replace(
         training, batches=tuple(batches), matches=matches, sources=sources, plain=_is_plain(sources, matches)
     )
+
+
+def _declared(text: str) -> Policy:
+    policies: tuple[Policy, ...] = get_args(Policy)
+    policy = next((policy for policy in policies if policy == text), None)
+    if policy is None:
+        raise UsageError(f"supervised {text!r} is no policy: it is one of {', '.join(policies)}")
+    return policy
 
 
 def row_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:

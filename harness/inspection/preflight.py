@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
     from harness.inspection.checkpoint import Checkpoint
-    from harness.inspection.matching import Inspection, Policy
+    from harness.inspection.matching import Inspection
 
 SHOWN = 3
 """Findings of one case that a message spells out."""
@@ -57,7 +57,7 @@ def preflight(
     trainer: Trainer,
     rows: Sequence[Mapping[str, Any]] | None = None,
     *,
-    supervised: Policy | None = None,
+    supervised: str | None = None,
     serving: Mapping[str, Any] | None = None,
 ) -> PreflightReport:
     """Inspect what a trl ``SFTTrainer`` or a transformers ``Trainer`` would train on; nothing is trained or changed.

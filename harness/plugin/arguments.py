@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def _add_data(group: pytest.OptionGroup) -> None:
         help="your function that returns a Trainer, whose batches are inspected",
     )
     add("--train-data", metavar="FILE", type=Path, help="training rows (JSONL) to inspect without a recipe or trainer")
+    add(
+        "--supervised",
+        metavar="POLICY",
+        help="what the trainer is meant to learn, where its arguments do not say it: 'every turn', 'last turn', "
+        "'completion' or 'whole row'",
+    )
+    add(
+        "--serving",
+        metavar="NAME=VALUE",
+        type=_variable,
+        action="append",
+        default=[],
+        help="a variable of the chat template as it is set at inference, repeatable: enable_thinking=false",
+    )
     add(
         "--samples",
         metavar="FILE",
@@ -108,6 +123,16 @@ def _module_function(text: str) -> str:
     if not colon or not module or not function.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r}: write MODULE:FUNCTION, as in train:build_trainer")
     return text
+
+
+def _variable(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE, as in enable_thinking=false")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value  # a text that needs no quotes, such as a date
 
 
 def _margin(text: str) -> tuple[str, float]:

@@ -29,7 +29,8 @@ class Options:
     """What the user asked for, parsed and checked; nothing has been loaded yet.
 
     ``model`` is None where ``recipe`` trains it, and where there is only a trainer. ``compare`` holds the stored
-    baselines to judge by, ``update`` the name to record under, if any.
+    baselines to judge by, ``update`` the name to record under, if any. ``serving`` holds the template's variables at
+    inference, None where the user declares none.
     """
 
     root: Path
@@ -38,6 +39,8 @@ class Options:
     recipe: Path | None
     trainer: str | None
     train_data: Path | None
+    supervised: str | None
+    serving: dict[str, object] | None
     samples: tuple[SampleSet, ...]
     compare: tuple[baselines.Baseline, ...]
     baseline_dir: Path
@@ -103,6 +106,8 @@ def read_options(config: pytest.Config) -> Options:
         recipe=recipe,
         trainer=get("trainer"),
         train_data=train_data,
+        supervised=get("supervised"),
+        serving=dict(get("serving")) or None,
         samples=_samples(get("samples")),
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
