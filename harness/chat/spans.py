@@ -82,7 +82,8 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
             turn = _turn(tokenizer, row, k, tokens, places[k], after, habits)
             if turn is not None:
                 before = next((place[1] for place in reversed(places[:k]) if place is not None), 0)
-                turns.append(_as_marked(turn, marks, tokens.first_from(before)))
+                ceiling = tokens.first_beyond(after) if said.get("tool_calls") else turn.latest
+                turns.append(_as_marked(turn, marks, tokens.first_from(before), ceiling))
     return RowSpans(
         tokens.ids,
         tuple(turns),
@@ -105,12 +106,14 @@ def generation_marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> l
     return list(encoded["assistant_masks"])
 
 
-def _as_marked(turn: Turn, marks: Sequence[int], floor: int) -> Turn:
-    """Where the template's markers take in the turn's own header, supervising that is what its author declared."""
-    earliest = turn.earliest
+def _as_marked(turn: Turn, marks: Sequence[int], floor: int, ceiling: int) -> Turn:
+    """Where the template's markers take in the turn's header, or calls after its content, its author declared them."""
+    earliest, latest = turn.earliest, turn.latest
     while marks and earliest > floor and marks[earliest - 1]:
         earliest -= 1
-    return replace(turn, earliest=earliest)
+    while marks and latest < min(ceiling, len(marks)) and marks[latest]:
+        latest += 1
+    return replace(turn, earliest=earliest, latest=latest)
 
 
 def _has_content(message: Mapping[str, Any]) -> bool:
