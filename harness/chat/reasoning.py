@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ class Tags:
         """The tags in a text, in their order."""
         return re.findall(f"{re.escape(self.opening)}|{re.escape(self.closing)}", text)
 
+    def opens(self, text: str) -> bool:
+        """Whether the text ends inside of a block."""
+        return self.sequence(text)[-1:] == [self.opening]
+
     def enclose(self, text: str, word: str) -> bool:
         """Whether the word stands in a block that is opened before it and closed after it."""
         before, found, after = text.partition(word)
@@ -56,18 +60,20 @@ class Given:
 
 
 def reasoning_is_balanced(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """Where the template puts tags of reasoning into an answer, or looks for them there, they come out in balance.
+    """Where a template takes reasoning, be it in a field of its own or in the content, its tags come out in balance.
 
-    Reasoning is given in a field of its own, in the content, and in a content whose block the prompt has opened; an
-    answer without any is written as well. A template may drop reasoning. One that writes contents as they are adds no
-    tags, and has nothing to answer for.
+    A content may bring its block whole, or only the rest of one that the prompt has opened. A template that looks into
+    contents must get both right; one that writes them as they are has nothing to answer for. Reasoning may be dropped.
     """
-    for tags in _pairs(tokenizer, habits):
+    pairs = list(_pairs(tokenizer, habits))
+    for tags in pairs:
         plain, field, whole, rest = _answers(tokenizer, habits, tags)
-        if not _are_of_reasoning(tags, plain, field, whole):
-            continue
-        for given in (plain, field, whole, rest):
-            fault = _fault(tags, given)
+        before, _, after = plain.turn.partition(ANSWER)
+        if tags.opens(before) or tags.sequence(after):
+            continue  # what stands around an answer, or behind it, is no block of reasoning
+        looks_into_contents = whole.turn != plain.turn.replace(ANSWER, whole.content)
+        for given in (plain, field, whole, rest) if looks_into_contents else (plain, field):
+            fault = _fault(tags, given, pairs)
             if fault:
                 return [_finding(tags, given, fault)]
     return []
@@ -106,27 +112,19 @@ def _answers(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, tags: Tags) 
     ]
 
 
-def _are_of_reasoning(tags: Tags, plain: Given, field: Given, whole: Given) -> bool:
-    """Whether the template writes a block of these tags before an answer, or looks for one in it."""
-    if tags.enclose(plain.turn, ANSWER):
-        return False
-    writes_block = tags.opening in plain.turn.partition(ANSWER)[0]
-    looks_for_block = bool(whole.turn) and whole.content not in whole.turn
-    return writes_block or looks_for_block or tags.enclose(field.turn, THOUGHT)
-
-
-def _fault(tags: Tags, given: Given) -> str:
+def _fault(tags: Tags, given: Given, pairs: Sequence[Tags]) -> str:
     """What is wrong with a turn; empty where nothing is, or where it was refused."""
+    before, found, _ = given.turn.partition(ANSWER)
     written = tags.sequence(given.turn)
     if not given.turn or (given.content in given.turn and written == tags.sequence(given.content)):
         return ""
-    if ANSWER not in given.turn:
+    if not found:
         return "the answer is lost"
-    if written not in ([], [tags.opening, tags.closing]):
+    if written not in ([], [tags.closing], [tags.opening, tags.closing]):
         return f"the tags {' '.join(written)}"
-    if tags.enclose(given.turn, ANSWER) or (written and given.turn.index(ANSWER) < given.turn.index(tags.opening)):
+    if written != tags.sequence(before):
         return "the answer stands inside of the block, or before it"
-    if THOUGHT in given.turn and not tags.enclose(given.turn, THOUGHT):
+    if THOUGHT in given.turn and not any(each.enclose(given.turn, THOUGHT) for each in pairs):
         return "the reasoning stands outside of the tags"
     return ""
 

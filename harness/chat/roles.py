@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.chat.attempt import attempt
-from harness.chat.frame import SEVERAL_TURNS, frame, message, sentinels
+from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, frame, message, sentinels
 from harness.chat.probe import ChatProbe
 from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+NAMES_SOMEBODY = re.compile(r"\w")
+"""A header of signs alone, such as a colon, may stand before anything."""
 
 
 def roles_are_told_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
@@ -19,7 +23,7 @@ def roles_are_told_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) 
 
     A system message may stand in the user's turn, or be a turn like the user's; it may not pose as an answer.
     """
-    return [*_answers_are_not_questions(tokenizer, habits), *_system_messages_are_not_answers(tokenizer, habits)]
+    return _answers_are_not_questions(tokenizer, habits) or _system_messages_are_not_answers(tokenizer, habits)
 
 
 def _answers_are_not_questions(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
@@ -43,15 +47,16 @@ def _answers_are_not_questions(tokenizer: PreTrainedTokenizerBase, habits: ChatP
 
 
 def _system_messages_are_not_answers(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    system = _written(tokenizer, habits, ("system", "user", "assistant"))
-    if system is None or system != _written(tokenizer, habits, ("assistant", "user", "assistant")):
+    shown = frame(tokenizer, ("system", *ONE_TURN), parts=habits.parts)
+    header = habits.assistant_header.strip()
+    if shown is None or not NAMES_SOMEBODY.search(header) or not shown.literals[0].rstrip().endswith(header):
         return []
     return [
         Finding(
             "the template writes a system message as if the assistant had said it",
             "the conversation system, user, assistant",
             "a turn of its own, a part of the user's turn, or a refusal",
-            f"{system[:120]!r}, the same text as that of assistant, user, assistant",
+            f"{shown.literals[0][-80:]!r} before the system message, as before an answer",
             "give the system role a branch of its own in tokenizer.chat_template, or raise_exception there",
         )
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,13 @@ if TYPE_CHECKING:
 
 NAMES = (sentinel(0, "function"), sentinel(1, "function"))
 KEY = sentinel(0, "key")
-WORDS = (sentinel(0, "value"), sentinel(1, "value"), sentinel(2, "value"))
+WORDS = (sentinel(0, "value"), sentinel(1, "value"))
 NUMBER = 40719
+ARGUMENTS = {KEY: f'{WORDS[0]} "{WORDS[1]}"', "count": NUMBER}
+"""A text with quotes in it, and a number: what is escaped twice, or written by Python, looks different."""
 
-ARGUMENTS: tuple[dict[str, Any], ...] = (
-    {KEY: f'{WORDS[0]} "{WORDS[1]}"', "count": NUMBER},
-    {KEY: WORDS[2], "count": NUMBER},
-)
-"""The second call's are those of the first with another word, so that neither can stand for the other."""
-
-RESULTS = (sentinel(0, "result"), sentinel(1, "result"))
-IDS = ("callabcde", "callbcdef")
+RESULT = sentinel(0, "result")
+ID = "callabcde"
 
 TOOLS = [
     {
@@ -46,12 +43,21 @@ TOOLS = [
 ]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A conversation with a call, whether the template took notice of the call, and what is wrong with the text."""
+
+    text: str
+    calls_are_read: bool
+    faults: tuple[str, ...]
+
+
 def tools_are_written_whole(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
     """Tools on offer, calls and results reach the text, where the template takes them at all.
 
-    Calls come in several forms (arguments as a mapping or as JSON text, a content that is empty or missing): one form
-    that is written whole is enough, since templates differ in the form that they take. What is refused, or never
-    looked at, is not supported and no finding.
+    A call comes in several forms (arguments as a mapping or as JSON text, a content that is empty or missing): one that
+    is written whole is enough, since templates differ in the form that they take. What is refused, or never looked at,
+    is not supported and no finding.
     """
     return [*_offers_are_written(tokenizer, habits), *_turns_are_written(tokenizer, habits)]
 
@@ -79,73 +85,68 @@ def _offers_are_written(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -
 
 
 def _turns_are_written(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """One call and its result; two calls and theirs, where the template takes two."""
-    for calls in (1, 2):
-        tried = list(_tried(tokenizer, habits, calls))
-        if not tried:
+    written = []
+    for each in _written_forms(tokenizer, habits):
+        if each.calls_are_read and not each.faults:
             return []
-        faults, text = min(tried, key=lambda each: len(each[0]))
-        if faults:
-            return [
-                Finding(
-                    "tool calls or their results are not written whole",
-                    "a user message, a tool call, its result and an answer" if calls == 1 else "two calls at once",
-                    "names, arguments and results, each as it is given",
-                    f"{'; '.join(faults)}, in {text.partition(sentinels(['user'])[0])[2][:240]!r}",
-                    "write name and arguments | tojson of every call, and the content of every tool message, in "
-                    "tokenizer.chat_template; what it does not support should raise",
-                )
-            ]
-    return []
+        written.append(each)
+    best = min(written, key=lambda each: (not each.calls_are_read, len(each.faults)), default=None)
+    if best is None or not best.faults:
+        return []
+    return [
+        Finding(
+            "a tool call or its result is not written whole",
+            "a user message, a tool call, its result and an answer",
+            "name, arguments and result, each as it is given",
+            f"{'; '.join(best.faults)}, in {best.text.partition(sentinels(['user'])[0])[2][:240]!r}",
+            "write name and arguments | tojson of every call, and the content of every tool message, in "
+            "tokenizer.chat_template; what it does not support should raise",
+        )
+    ]
 
 
-def _tried(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, calls: int) -> Iterator[tuple[list[str], str]]:
-    """What is wrong with each form that the template takes, and its text."""
+def _written_forms(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Iterator[Written]:
+    """Every form of a call that the template takes."""
     for as_text, empty, tools in product((False, True), (True, False), (TOOLS, None)):
-        user, asked, told, answer = _conversation(habits, calls, as_text, empty)
-        text = attempt(tokenizer, [user, asked, *told, answer], tools=tools)
+        user, asked, told, answer = _conversation(habits, as_text, empty)
+        text = attempt(tokenizer, [user, asked, told, answer], tools=tools)
         if text is None:
             continue
         uncalled = {"content": ""} | {key: value for key, value in asked.items() if key != "tool_calls"}
-        calls_are_read = text != attempt(tokenizer, [user, uncalled, *told, answer], tools=tools)
-        results_are_read = text != attempt(tokenizer, [user, asked, answer], tools=tools)
-        faults = _faults_of_calls(text, calls) if calls_are_read else []
-        if calls_are_read or results_are_read:
-            faults += [f"the result {result!r} is lost" for result in RESULTS[:calls] if result not in text]
-        yield faults, text
+        without = attempt(tokenizer, [user, uncalled, told, answer], tools=tools)
+        calls_are_read = _says_more(text, without)
+        results_are_read = _says_more(text, attempt(tokenizer, [user, asked, answer], tools=tools))
+        faults = _faults_of_calls(text, without or "") if calls_are_read else []
+        if (calls_are_read or results_are_read) and RESULT not in text:
+            faults.append(f"the result {RESULT!r} is lost")
+        yield Written(text, calls_are_read, tuple(faults))
 
 
-def _conversation(
-    habits: ChatProbe, calls: int, as_text: bool, empty: bool
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """A question, the calls, their results and an answer; ``empty`` gives the calls an empty content, else none."""
-    asked = [
-        {
-            "id": call_id,
-            "type": "function",
-            "function": {"name": name, "arguments": json.dumps(arguments) if as_text else arguments},
-        }
-        for call_id, name, arguments in zip(IDS, NAMES, ARGUMENTS, strict=True)
-    ]
-    told = [
-        message("tool", result, habits.parts) | {"name": name, "tool_call_id": call_id}
-        for result, name, call_id in zip(RESULTS, NAMES, IDS, strict=True)
-    ]
+def _says_more(text: str, without: str | None) -> bool:
+    """Whether there is more than white space to what was added."""
+    return without is None or text.split() != without.split()
+
+
+def _conversation(habits: ChatProbe, as_text: bool, empty: bool) -> list[dict[str, Any]]:
+    """A question, a call, its result and an answer; ``empty`` gives the call an empty content, else it has none."""
+    function = {"name": NAMES[0], "arguments": json.dumps(ARGUMENTS) if as_text else ARGUMENTS}
+    call = {"id": ID, "type": "function", "function": function}
     user, answer = sentinels(["user", "assistant"])
     silent = message("assistant", "", habits.parts) if empty else {"role": "assistant"}
-    return (
+    return [
         message("user", user, habits.parts),
-        silent | {"tool_calls": asked[:calls]},
-        told[:calls],
+        silent | {"tool_calls": [call]},
+        message("tool", RESULT, habits.parts) | {"name": NAMES[0], "tool_call_id": ID},
         message("assistant", answer, habits.parts),
-    )
+    ]
 
 
-def _faults_of_calls(text: str, calls: int) -> list[str]:
-    words = [*NAMES[:calls], KEY, str(NUMBER), *(WORDS if calls > 1 else WORDS[:2])]
-    faults = [f"{word!r} of a call is lost" for word in words if word not in text]
+def _faults_of_calls(text: str, without: str) -> list[str]:
+    """What a call has lost; ``without`` is the text without it, since tools on offer and results have names too."""
+    words = (NAMES[0], KEY, *WORDS, str(NUMBER))
+    faults = [f"{word!r} of the call is lost" for word in words if text.count(word) <= without.count(word)]
     if f'\\"{KEY}\\"' in text or f'\\\\\\"{WORDS[1]}' in text:
-        faults.append("arguments are put in quotes and escaped twice")
+        faults.append("the arguments are put in quotes and escaped twice")
     if f"'{KEY}':" in text:
-        faults.append("arguments are written as Python writes a dict, which is no JSON")
+        faults.append("the arguments are written as Python writes a dict, which is no JSON")
     return faults
