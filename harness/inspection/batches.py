@@ -92,7 +92,7 @@ def _loader(build: Callable[..., Any], *arguments: Any) -> Any:
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "no message")
 
 
@@ -120,19 +120,32 @@ def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    name = getattr(collate, "__name__", type(collate).__name__)
     try:
-        return dict(collate(rows))
-    except Exception as error:  # whatever the user's collator raises
+        batch = dict(collate(rows))
+    except (Exception, SystemExit) as error:  # whatever the user's collator raises
         raise UsageError(
-            f"the trainer's data collator ({type(collate).__name__}) fails on its own prepared rows with "
-            f"{type(error).__name__}: {_first_line(error)}: train() would fail in the same way; use a collator "
-            "that pads labels too"
+            f"the trainer's data collator ({name}) fails on its own prepared rows with {type(error).__name__}: "
+            f"{_first_line(error)}: train() would fail in the same way; use a collator that pads labels too, and that "
+            "leaves tensors on the CPU"
         ) from error
+    lacking = [key for key in ("input_ids", "labels") if key not in batch]
+    if lacking:
+        raise UsageError(
+            f"the trainer's data collator ({name}) gives {', '.join(map(str, batch)) or 'nothing'} and no "
+            f"{' and no '.join(lacking)}, so what is learned of a text cannot be seen: let it give both"
+        )
+    return batch
 
 
 def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
     if hasattr(dataset, "__len__"):
         return [dataset[i] for i in range(min(limit, len(dataset)))]
+    if iter(dataset) is iter(dataset):
+        raise UsageError(
+            f"the data set ({type(dataset).__name__}) can be read only once, so rows that are looked at here would be "
+            "missing in the training: let __iter__ begin anew at each call, or give a list of the first rows"
+        )
     return list(islice(iter(dataset), limit))
 
 

@@ -177,6 +177,11 @@ def served_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:
             "the trainer has no tokenizer, so its rows cannot be read: pass processing_class=tokenizer to the Trainer"
         )
     tokenizer = copy.copy(getattr(trainer.processing_class, "tokenizer", trainer.processing_class))
+    if not hasattr(tokenizer, "get_vocab"):
+        raise UsageError(
+            f"the trainer's processing_class ({type(tokenizer).__name__}) is no tokenizer and holds none, so its rows "
+            "cannot be read as text: pass the tokenizer, or a processor that has one"
+        )
     prepare(tokenizer)
     return tokenizer
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +15,27 @@ from harness.errors import UsageError
 
 
 def users_trainer(spec: str, root: Path) -> Any:
-    """Import the module (from ``root`` too), call the function without arguments, and return the Trainer it builds.
+    """Import the module (from ``root`` and the working directory too), call the function, return the Trainer it builds.
+
+    Both see a command line without arguments, as if the module were run by itself, and not pytest's.
 
     Raises UsageError where the module or function is not there, fails, or returns something else.
     """
     from transformers import Trainer
 
     module_name, _, function_name = spec.partition(":")
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
-        raise UsageError(f"--trainer {spec}: importing {module_name} failed with {_shown(error)}.") from error
+    sys.path[:0] = [place for place in (str(root), str(Path.cwd())) if place not in sys.path]
+    module = _asked(spec, f"importing {module_name}", lambda: importlib.import_module(module_name), module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(f"--trainer {spec}: {module_name} has no function {function_name!r}; check its name.")
-    try:
-        trainer = function()
-    except (Exception, SystemExit) as error:  # whatever the user's function raises
-        raise UsageError(f"--trainer {spec}: {function_name}() failed with {_shown(error)}.") from error
+    needed = _needed(function)
+    if needed:
+        raise UsageError(
+            f"--trainer {spec}: {function_name}() needs {', '.join(needed)}, and it is called without arguments; "
+            "give them defaults, or name a function that calls it with them."
+        )
+    trainer = _asked(spec, f"{function_name}()", function, module_name)
     if not isinstance(trainer, Trainer):
         raise UsageError(
             f"--trainer {spec}: {function_name}() returned {type(trainer).__name__}, "
@@ -41,6 +46,51 @@ def users_trainer(spec: str, root: Path) -> Any:
     return trainer
 
 
+def _asked(spec: str, what: str, call: Callable[[], Any], module_name: str) -> Any:
+    """What the user's code gives; whatever it raises becomes a sentence that says where."""
+    try:
+        with _own_command_line(module_name):
+            return call()
+    except (Exception, SystemExit) as error:
+        raise UsageError(
+            f"--trainer {spec}: {what} failed with {_shown(error)}{_place(error)}; "
+            f"put it right until python -c 'import {module_name}; {module_name}.{spec.partition(':')[2]}()' runs."
+        ) from error
+
+
+@contextmanager
+def _own_command_line(module_name: str) -> Iterator[None]:
+    """Scripts parse ``sys.argv``, which holds pytest's options."""
+    before, sys.argv = sys.argv, [module_name]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _needed(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that have no default."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in parameters if each.default is each.empty and each.kind not in several]
+
+
 def _shown(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """The last line of code of the user's own, not of an installed package, that the error came through."""
+    here = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__
+        and "site-packages" not in frame.filename
+        and Path(frame.filename).is_file()
+        and not frame.filename.startswith((sys.base_prefix, sys.prefix))
+    ]
+    return f" (at {here[-1].filename}:{here[-1].lineno})" if here else ""
