@@ -149,20 +149,13 @@ def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
     return list(islice(iter(dataset), limit))
 
 
-def dropped_rows(dataset: Any, rows: int | None) -> int:
-    """How many rows are not in the training set although they were given; ``rows`` says how many that were.
+def dropped_rows(dataset: Any) -> int:
+    """How many rows trl's filter took out of a training set because every label of theirs is ignored.
 
-    Where that is not known, trl's filter still leaves the rows it took out in the table behind the set: those whose
-    every label is ignored. At most the first 1,000 rows that are not in the set are looked at.
+    They are still in the table behind the set. At most the first 1,000 rows that are not in the set are looked at.
     """
-    if not hasattr(dataset, "__len__"):
-        return 0
-    columns = getattr(dataset, "column_names", None) or ()
-    if rows is not None:
-        documents = sum(map(len, dataset["seq_lengths"])) if "seq_lengths" in columns else len(dataset)
-        return max(0, rows - documents)
     indices = getattr(dataset, "_indices", None)  # datasets has no public name for what select and filter leave
-    if "labels" not in columns or indices is None:
+    if "labels" not in (getattr(dataset, "column_names", None) or ()) or indices is None:
         return 0
     behind = dataset.data.column("labels")
     left = set(indices.column(0).to_pylist())

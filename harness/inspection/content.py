@@ -13,7 +13,8 @@ from jinja2 import meta
 from harness.chat.control import control_ids, name_token
 from harness.chat.conversation import Conversation, PlainText
 from harness.inspection.mask import wanted_turns
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 if TYPE_CHECKING:

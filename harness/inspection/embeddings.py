@@ -18,7 +18,8 @@ import torch
 
 from harness.chat.control import control_ids, name_token
 from harness.inspection.batches import IGNORED
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 if TYPE_CHECKING:

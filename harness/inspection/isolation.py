@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.inspection.batches import Batch
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.inspection.reference_loss import computed_loss, in_float32, left_as_it_was
 from harness.records import Finding
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 ALLOWED = 0.25

@@ -11,7 +11,8 @@ from harness.chat.control import name_token, quoted
 from harness.chat.conversation import Conversation
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
-from harness.inspection.matching import Inspection, Match, ending_ids, place
+from harness.inspection.matching import Inspection, ending_ids, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from harness.chat.conversation import PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
-from harness.chat.spans import row_spans, spans_of_ids
 from harness.chat.template import prepare
-from harness.chat.turns import RowSpans
 from harness.errors import UsageError
 from harness.inspection.batches import (
     IGNORED,
@@ -22,7 +20,9 @@ from harness.inspection.batches import (
     dropped_rows,
     segments,
 )
-from harness.inspection.source_rows import Likeness, Source, SourceRows
+from harness.inspection.origins import Match, Origins, unknown
+from harness.inspection.row_forms import is_own_form, rows_as_trained
+from harness.inspection.source_rows import Source, SourceRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
@@ -32,22 +32,6 @@ Policy = Literal["every turn", "last turn", "completion", "every turn of the com
 
 LIMIT = 1000
 """Prepared rows that are inspected, from the first on."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """A document of a batch and the source row it was made of.
-
-    ``likeness``: the row is ``whole``, ``cut`` at the length limit, a ``fragment`` from its middle, or ``altered``:
-    nearest to ``source``, but not the ids that the template gives. ``unknown`` where no source row is known. ``spans``
-    are those of the row, counted from its token ``offset``, at which the document begins.
-    """
-
-    segment: Segment
-    likeness: Likeness
-    source: int | None
-    spans: RowSpans
-    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,11 +92,13 @@ def inspect_batches(
     batches = collated(trainer, limit)
     found = [segment for batch in batches for segment in segments(batch)]
     known_rows = _rows_beside(trainer.train_dataset, limit) if rows is None else rows
-    sources = tuple(read_row(row, number) for number, row in enumerate(known_rows))
-    matches = _matches(found, sources, tokenizer, habits, trainer)
+    sources = rows_as_trained(known_rows, found[0], tokenizer)
+    matches, unused = _matched(found, sources, tokenizer, habits, trainer.args)
+    if is_own_form(known_rows) and not any(match.likeness in ("whole", "cut") for match in matches):
+        sources, (matches, unused) = (), _matched(found, (), tokenizer, habits, trainer.args)
     training = Inspection(
         batches=tuple(batches),
-        matches=tuple(matches),
+        matches=matches,
         policy=declared or supervision_policy(trainer, sources, found),
         habits=habits,
         tokenizer=tokenizer,
@@ -121,7 +107,7 @@ def inspect_batches(
         sources=sources,
         max_length=getattr(trainer.args, "max_length", None),
         rows=None if rows is None else len(rows),
-        dropped=dropped_rows(trainer.train_dataset, None if rows is None else len(rows)),
+        dropped=_dropped(trainer.train_dataset, batches, unused, given=rows is not None and bool(sources)),
         plain=_is_plain(sources, matches),
         limit_is_default=_limit_is_default(trainer.args),
     )
@@ -137,7 +123,7 @@ def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspectio
     dataset = trainer.eval_dataset
     dataset = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
     sources = tuple(read_row(row, number) for number, row in enumerate(_rows_beside(dataset, limit)))
-    matches = tuple(_matches(found, sources, training.tokenizer, training.habits, trainer))
+    matches, _ = _matched(found, sources, training.tokenizer, training.habits, trainer.args)
     return replace(
         training, batches=tuple(batches), matches=matches, sources=sources, plain=_is_plain(sources, matches)
     )
@@ -211,6 +197,14 @@ def _rows_beside(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
     return []
 
 
+def _dropped(dataset: Any, batches: Sequence[Batch], unused: int, *, given: bool) -> int:
+    """How many source rows are not in the training set, where that can be told."""
+    if not given:
+        return dropped_rows(dataset)
+    looked_at = sum(len(batch.features) for batch in batches)
+    return unused if hasattr(dataset, "__len__") and looked_at == len(dataset) else 0
+
+
 def _limit_is_default(args: Any) -> bool:
     """Whether nobody chose ``max_length``: it is what the arguments' class would have set by itself."""
     defaults = {field.name: field.default for field in fields(args)} if is_dataclass(args) else {}
@@ -224,52 +218,24 @@ def _is_plain(sources: Sequence[Source], matches: Sequence[Match]) -> bool:
     return all(isinstance(source, PlainText) for source in sources)
 
 
-def _matches(
+def _matched(
     found: Sequence[Segment],
     sources: Sequence[Source],
     tokenizer: PreTrainedTokenizerBase,
     habits: ChatProbe,
-    trainer: Trainer,
-) -> list[Match]:
+    args: Any,
+) -> tuple[tuple[Match, ...], int]:
+    """The documents with their source rows, and how many source rows none of them was made of."""
     if not sources:
-        return [_unknown(segment, tokenizer, habits) for segment in found]
-    longest = getattr(trainer.args, "max_length", None) or max(len(segment.ids) for segment in found)
-    keeps_end = getattr(trainer.args, "truncation_mode", "keep_start") == "keep_end"
+        return tuple(unknown(segment, tokenizer, habits) for segment in found), 0
+    longest = getattr(args, "max_length", None) or max(len(segment.ids) for segment in found)
+    keeps_end = getattr(args, "truncation_mode", "keep_start") == "keep_end"
     known = SourceRows(sources, tokenizer, longest, keeps_end)
-    return [match for segment in found for match in _match(segment, known, tokenizer, habits)]
-
-
-def _match(
-    segment: Segment, known: SourceRows, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe
-) -> Iterator[Match]:
-    """The source row of a document; or of each, where code that marks no boundary has joined several conversations."""
-    origin = known.find(segment.ids, expected_at=segment.row)
-    chats = not isinstance(known.rows[0], PlainText)
-    parts = known.joined(segment.ids) if chats and origin.likeness == "altered" else []
-    if parts:
-        for part in _cut_at(parts, segment):
-            yield from _match(part, known, tokenizer, habits)
-    elif origin.likeness == "unknown":
-        yield _unknown(segment, tokenizer, habits)
-    else:
-        spans = row_spans(tokenizer, known.rows[origin.number], habits, known.tokens(origin.number))
-        yield Match(segment, origin.likeness, origin.number, spans.from_token(origin.offset), origin.offset)
-
-
-def _unknown(segment: Segment, tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Match:
-    return Match(segment, "unknown", None, spans_of_ids(tokenizer, segment.ids, habits))
-
-
-def _cut_at(starts: Sequence[int], segment: Segment) -> Iterator[Segment]:
-    for start, end in zip(starts, [*starts[1:], len(segment.ids)], strict=True):
-        positions = segment.positions
-        yield replace(
-            segment,
-            start=segment.start + start,
-            ids=segment.ids[start:end],
-            labels=segment.labels[start:end],
-            positions=None if positions is None else positions[start:end],
-        )
+    origins = Origins(known, tokenizer, habits)
+    matches = tuple(match for segment in found for match in origins.of(segment))
+    used = [match.source for match in matches if match.source is not None]
+    all_clear = all(match.likeness in ("whole", "cut") for match in matches)
+    return matches, len(known.unused(used)) if all_clear else 0
 
 
 def ending_ids(seen: Inspection) -> frozenset[int]:

@@ -16,7 +16,8 @@ from harness.chat.tokens import tokens_of
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
 from harness.inspection.mask import wanted_turns
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -54,6 +54,7 @@ class SourceRows:
     ) -> None:
         self.rows = rows
         self._tokenizer, self._limit, self._keeps_end = tokenizer, limit, keeps_end
+        self._plain = isinstance(rows[0], PlainText)
         self._tokens: list[Tokens] = []
         self._whole: dict[tuple[int, ...], int] = {}
         self._openings: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -79,6 +80,15 @@ class SourceRows:
             return Found("unknown", min(expected_at, len(self._tokens) - 1))
         return Found("altered", self._most_alike(ids, expected_at))
 
+    def unused(self, used: Iterable[int]) -> list[int]:
+        """The rows that no document was made of, rows of the same text counted as one; nothing for very large sets."""
+        while self._read_on():
+            pass
+        if len(self._tokens) < len(self.rows):
+            return []
+        seen = {self._without_eos(self._tokens[number].ids) for number in used}
+        return [number for number, row in enumerate(self._tokens) if self._without_eos(row.ids) not in seen]
+
     def joined(self, ids: tuple[int, ...]) -> list[int]:
         """Where source rows begin in ids that are two or more of them, one after the other; else nothing."""
         starts, at = [], 0
@@ -95,10 +105,19 @@ class SourceRows:
         return starts if len(starts) > 1 else []
 
     def _find_whole(self, ids: tuple[int, ...]) -> Found | None:
-        while ids not in self._whole:
+        while (key := self._without_eos(ids)) not in self._whole:
             if not self._read_on():
                 return None
-        return Found("whole", self._whole[ids])
+        return Found("whole", self._whole[key])
+
+    def _without_eos(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """The ids by which a row is known: whether plain text ends by one eos, by two or by none is no other row."""
+        if not self._plain:
+            return ids
+        eos, end = self._tokenizer.eos_token_id, len(ids)
+        while end > 1 and ids[end - 1] == eos:
+            end -= 1
+        return ids[:end]
 
     def _find_cut(self, ids: tuple[int, ...]) -> Found | None:
         if len(ids) < self._limit:
@@ -138,9 +157,8 @@ class SourceRows:
         if not chosen:
             return False
         texts = [self._text(row, known + number) for number, row in enumerate(chosen)]
-        plain = isinstance(chosen[0], PlainText)
-        for tokens in tokens_of(self._tokenizer, texts, add_special_tokens=plain):
-            self._whole.setdefault(tokens.ids, len(self._tokens))
+        for tokens in tokens_of(self._tokenizer, texts, add_special_tokens=self._plain):
+            self._whole.setdefault(self._without_eos(tokens.ids), len(self._tokens))
             self._openings[tokens.ids[:GRAM]].append(len(self._tokens))
             self._packed.append(array("q", tokens.ids).tobytes())
             self._tokens.append(tokens)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.chat.control import first_difference, name_token, quoted, token_text
 from harness.chat.probe import leading_bos
 from harness.inspection.batches import IGNORED
-from harness.inspection.matching import Inspection, Match, ending_ids, place
+from harness.inspection.matching import Inspection, ending_ids, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 

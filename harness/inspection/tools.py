@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.chat.control import token_text
 from harness.chat.conversation import Conversation
-from harness.inspection.matching import Inspection, Match, place
+from harness.inspection.matching import Inspection, place
+from harness.inspection.origins import Match
 from harness.records import Finding
 
 
