@@ -3,9 +3,9 @@
 import pytest
 
 from harness.inspection import (
-    batches,
     collation,
     content,
+    documents,
     evaluation,
     lengths,
     mask,
@@ -129,6 +129,12 @@ def test_packed_documents_do_not_see_each_other(trainer, as_trained, no_findings
     no_findings(isolation.packed_documents_do_not_see_each_other(trainer, as_trained))
 
 
+def test_no_token_sees_the_next(trainer, as_trained, no_findings):
+    from harness.inspection import isolation
+
+    no_findings(isolation.no_token_sees_the_next(trainer, as_trained))
+
+
 def test_the_loss_is_the_mean_over_supervised_tokens(trainer, as_trained, no_findings):
     from harness.inspection import reference_loss
 
@@ -161,4 +167,4 @@ def test_what_is_supervised_is_reported(as_trained, note, show_rows):
     for remark in mask.notes(as_trained):
         note(remark)
     shown = [match.segment for match in as_trained.matches]
-    show_rows(batches.preview(shown, as_trained.tokenizer))
+    show_rows(documents.preview(shown, as_trained.tokenizer))

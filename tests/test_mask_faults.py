@@ -7,7 +7,8 @@ from transformers import DataCollatorForLanguageModeling
 
 from harness.errors import DataError, UsageError
 from harness.inspection import collation, mask, sources
-from harness.inspection.batches import collated, preview, segments
+from harness.inspection.batches import collated
+from harness.inspection.documents import preview, segments
 from harness.inspection.matching import inspect_batches
 from harness.inspection.stand_in import stand_in_trainer
 from harness.zoo.parts import CHATML, MARKED, ROWS, WITH_BOS, tokenizer_with

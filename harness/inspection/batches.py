@@ -1,20 +1,19 @@
-"""The batches that reach the loss: collated as the trainer collates them, and cut into the rows they hold."""
+"""The batches that reach the loss, collated as the trainer collates them."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError
-from harness.records import RowPreview
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, Trainer
+    from transformers import Trainer
 
 IGNORED = -100
 """The label that torch's cross entropy leaves out (its ``ignore_index``)."""
@@ -33,17 +32,6 @@ class Batch:
     features: tuple[Mapping[str, Any], ...]
     first_row: int
     again: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One document of a batch without padding. ``row`` is the prepared row it lies in, ``start`` its first token."""
-
-    row: int
-    start: int
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    positions: tuple[int, ...] | None = None
 
 
 def collated(trainer: Trainer, limit: int) -> list[Batch]:
@@ -178,73 +166,3 @@ def _untouched(trainer: Trainer) -> Iterator[None]:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
             trainer.accelerator._dataloaders[:] = loaders
-
-
-def segments(batch: Batch) -> list[Segment]:
-    """The documents of a batch, without padding; a packed row gives one for each restart of its position ids."""
-    ids, labels = batch.inputs["input_ids"].tolist(), batch.inputs["labels"].tolist()
-    mask = batch.inputs["attention_mask"].tolist() if "attention_mask" in batch.inputs else None
-    positions = batch.inputs["position_ids"].tolist() if "position_ids" in batch.inputs else None
-    lengths = _lengths(batch)
-    found = []
-    for b, (row_ids, row_labels) in enumerate(zip(ids, labels, strict=True)):
-        kept = _kept(row_ids, None if mask is None else mask[b], lengths if len(ids) == 1 else lengths[b : b + 1])
-        row_positions = None if positions is None else [positions[b][i] for i in kept]
-        for start, end in _documents(len(kept), row_positions, _packed_lengths(batch, b, len(ids))):
-            piece = kept[start:end]
-            found.append(
-                Segment(
-                    row=batch.first_row + b,
-                    start=start,
-                    ids=tuple(row_ids[i] for i in piece),
-                    labels=tuple(row_labels[i] for i in piece),
-                    positions=None if row_positions is None else tuple(row_positions[start:end]),
-                )
-            )
-    return found
-
-
-def is_packed(batch: Batch) -> bool:
-    """Whether some row of the batch holds more than one document."""
-    return len(segments(batch)) > len(batch.inputs["input_ids"])
-
-
-def _lengths(batch: Batch) -> list[int]:
-    return [len(feature["input_ids"]) for feature in batch.features if "input_ids" in feature]
-
-
-def _kept(ids: Sequence[int], mask: Any, lengths: Sequence[int]) -> list[int]:
-    """The positions that are not padding: by the mask, else by how long the prepared rows are."""
-    if isinstance(mask, list) and mask and isinstance(mask[0], int):
-        return [i for i, kept in enumerate(mask) if kept]
-    return list(range(min(len(ids), sum(lengths)) if lengths else len(ids)))
-
-
-def _packed_lengths(batch: Batch, row: int, rows: int) -> list[int]:
-    """The lengths of the documents in a row as packing recorded them; empty where it did not."""
-    features = batch.features if rows == 1 else batch.features[row : row + 1]
-    return [length for feature in features for length in feature.get("seq_lengths") or []]
-
-
-def _documents(length: int, positions: Sequence[int] | None, recorded: Sequence[int]) -> list[tuple[int, int]]:
-    starts = [0]
-    if positions is not None:
-        starts += [i for i in range(1, length) if positions[i] == 0]
-    elif recorded:
-        starts += [sum(recorded[:i]) for i in range(1, len(recorded))]
-    return list(zip(starts, [*starts[1:], length], strict=True)) if length else []
-
-
-def preview(found: Sequence[Segment], tokenizer: PreTrainedTokenizerBase, n: int = 3) -> tuple[RowPreview, ...]:
-    """The first ``n`` documents as runs of text, each supervised or not, for a reader's eyes."""
-    return tuple(RowPreview(row, _runs(segment, tokenizer)) for row, segment in enumerate(found[:n]))
-
-
-def _runs(segment: Segment, tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, bool], ...]:
-    runs: list[tuple[list[int], bool]] = []
-    for token_id, label in zip(segment.ids, segment.labels, strict=True):
-        supervised = label != IGNORED
-        if not runs or runs[-1][1] != supervised:
-            runs.append(([], supervised))
-        runs[-1][0].append(token_id)
-    return tuple((str(tokenizer.decode(ids, skip_special_tokens=False)), supervised) for ids, supervised in runs)

@@ -95,6 +95,7 @@ BATCHES: dict[str, Callable[[Inspection], list[Finding]]] = {
 TRAINER: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
     "mask/the_loss_is_the_mean_over_supervised_tokens": reference_loss.loss_is_the_mean,
     "mask/packed_documents_do_not_see_each_other": isolation.packed_documents_do_not_see_each_other,
+    "mask/no_token_sees_the_next": isolation.no_token_sees_the_next,
     "stopping/saving_keeps_the_stop_ids": saving.saving_keeps_the_stop_ids,
     "stopping/tokens_in_use_can_be_learned": embeddings.tokens_in_use_can_be_learned,
 }

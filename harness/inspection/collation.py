@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.chat.control import name_token
-from harness.inspection.batches import IGNORED, Batch, Segment, is_packed, segments
-from harness.inspection.matching import Inspection, place
+from harness.inspection.batches import IGNORED, Batch
+from harness.inspection.documents import Segment, segments
+from harness.inspection.matching import Inspection, packed_rows, place
 from harness.records import Finding
 
 
@@ -38,7 +39,8 @@ def _padding_of(batch: Batch) -> list[Finding]:
     if "attention_mask" not in batch.inputs or batch.inputs["attention_mask"].dim() != 2:
         return []
     findings = []
-    masks, labels = batch.inputs["attention_mask"].tolist(), batch.inputs["labels"].tolist()
+    ids, labels = batch.inputs["input_ids"].tolist(), batch.inputs["labels"].tolist()
+    masks = batch.inputs["attention_mask"].tolist()
     for b, (mask, row_labels) in enumerate(zip(masks, labels, strict=True)):
         where = f"prepared row {batch.first_row + b}"
         learned = [
@@ -54,24 +56,36 @@ def _padding_of(batch: Batch) -> list[Finding]:
                     "pad labels with -100, as trl's DataCollatorForLanguageModeling does",
                 )
             )
-        length = _feature_length(batch, b)
-        if length is not None and sum(mask) != length:
+        row = _prepared_row(batch, b)
+        if row is not None and (covered := _wrongly_covered(ids[b], mask, row)):
             findings.append(
                 Finding(
                     "the attention mask does not cover the row",
                     where,
-                    f"{length} tokens, as many as the prepared row has",
-                    f"{sum(mask)}",
+                    f"{len(row)} tokens, as many as the prepared row has",
+                    covered,
                     "build attention_mask from the rows' lengths, not by comparing ids with pad_token_id",
                 )
             )
     return findings
 
 
-def _feature_length(batch: Batch, row: int) -> int | None:
+def _prepared_row(batch: Batch, row: int) -> list[int] | None:
+    """The ids of a prepared row without the padding that it brings itself; None where rows are joined."""
     if len(batch.features) != len(batch.inputs["input_ids"]) or "input_ids" not in batch.features[row]:
         return None
-    return len(batch.features[row]["input_ids"])
+    feature = batch.features[row]
+    given = feature.get("attention_mask")
+    return [int(token) for n, token in enumerate(feature["input_ids"]) if given is None or given[n]]
+
+
+def _wrongly_covered(ids: list[int], mask: list[int], row: list[int]) -> str:
+    """What is wrong with a mask: it hides tokens, or shows padding before them; padding after them does no harm."""
+    if sum(mask) < len(row):
+        return f"{sum(mask)}"
+    seen = [token for token, kept in zip(ids, mask, strict=True) if kept]
+    before = next((n for n in range(len(seen)) if seen[n : n + len(row)] == row), 0)
+    return f"{sum(mask)}, {before} of them padding before the row" if before else ""
 
 
 def collator_keeps_labels(seen: Inspection) -> list[Finding]:
@@ -128,12 +142,12 @@ def collator_leaves_its_rows_alone(seen: Inspection) -> list[Finding]:
 def packed_documents_are_apart(seen: Inspection) -> list[Finding]:
     """In packed rows position ids restart, no 2-D mask joins the documents, and no label crosses a boundary."""
     findings = []
-    for batch in seen.batches:
-        found = segments(batch)
-        packed = is_packed(batch)
-        if packed and "attention_mask" in batch.inputs and batch.inputs["attention_mask"].dim() == 2:
-            findings.append(_joined(found[1], "a 2-D attention mask", "leave attention_mask out of packed batches"))
-        for segment in found if packed else ():
+    for batch, packed in packed_rows(seen):
+        mask = batch.inputs.get("attention_mask")
+        if mask is not None and mask.dim() == 2:
+            segment = packed[1].segment
+            findings.append(_joined(segment, "a 2-D attention mask", "leave attention_mask out of packed batches"))
+        for segment in (match.segment for match in packed):
             if segment.positions is None:
                 findings.append(_joined(segment, "no position_ids", "collate packed rows with padding_free=True"))
             elif list(segment.positions) != list(range(len(segment.ids))):

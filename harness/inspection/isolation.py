@@ -6,16 +6,16 @@ made it. So whatever decides about isolation (position ids, masks, a cache, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.inspection.batches import Batch
-from harness.inspection.matching import Inspection, place
-from harness.inspection.origins import Match
-from harness.inspection.reference_loss import computed_loss, in_float32, left_as_it_was
+from harness.inspection.documents import Segment
+from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
+from harness.inspection.matching import Inspection, packed_rows, place
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -28,50 +28,61 @@ move by 1e-7 in float32; documents that see each other by 0.1 and more."""
 
 def packed_documents_do_not_see_each_other(trainer: Trainer, seen: Inspection) -> list[Finding]:
     """Where a token of a packed document is changed, the logits of the documents behind it stay as they were."""
-    for batch in seen.batches:
-        packed = _packed_row(batch, seen)
-        if packed:
-            return _moved(trainer, batch, packed)
+    found = next(packed_rows(seen), None)
+    if found is None:
+        return []
+    batch, (first, *others) = found
+    at = first.segment.start + min(1, len(first.segment.ids) - 1)  # the first may be a BOS on which nothing depends
+    moved = _moved_by(trainer, batch, first.segment, at)
+    if moved is None:
+        return []
+    own = float(moved[at : first.segment.start + len(first.segment.ids)].max())
+    for match in others:
+        other = float(moved[match.segment.start : match.segment.start + len(match.segment.ids)].max())
+        if own > 0 and other > TOLERANCE * own:
+            return [
+                Finding(
+                    "a document sees the one that is packed before it",
+                    f"{place(match, 0)}, from token {match.segment.start} of packed row {match.segment.row} on",
+                    f"no change of its logits when token {at} of the document before it is changed",
+                    f"they move by {other:.2g}, where that document's own move by {own:.2g}",
+                    "restart position_ids at every document, leave the 2-D attention_mask out and train with "
+                    "use_cache=False, or use an attention kernel that takes sequence lengths",
+                )
+            ]
     return []
 
 
-def _packed_row(batch: Batch, seen: Inspection) -> list[Match]:
-    """The documents of the batch's first row that holds more than one."""
-    by_row: dict[int, list[Match]] = {}
-    for match in seen.matches:
-        row = match.segment.row - batch.first_row
-        if 0 <= row < len(batch.inputs["input_ids"]):
-            by_row.setdefault(row, []).append(match)
-    return next((documents for documents in by_row.values() if len(documents) > 1), [])
+def no_token_sees_the_next(trainer: Trainer, seen: Inspection) -> list[Finding]:
+    """Where the last token of a row is changed, the logits before it stay as they were: the model predicts it."""
+    batch, match = seen.batches[0], seen.matches[0]
+    at = match.segment.start + len(match.segment.ids) - 1
+    moved = _moved_by(trainer, batch, match.segment, at) if len(match.segment.ids) > 2 else None
+    if moved is None or not float(moved[at]) > 0:
+        return []
+    before = float(moved[match.segment.start : at].max())
+    if before <= TOLERANCE * float(moved[at]):
+        return []
+    return [
+        Finding(
+            "tokens see those after them, so the model learns to copy and not to predict",
+            place(match, len(match.segment.ids) - 1),
+            "no change of the logits before it when this token is changed",
+            f"they move by {before:.2g}, where its own move by {float(moved[at]):.2g}",
+            "train with causal attention: look at is_causal of the model and at the attention mask of the batch",
+        )
+    ]
 
 
-def _moved(trainer: Trainer, batch: Batch, packed: Sequence[Match]) -> list[Finding]:
-    first = packed[0].segment
-    row, ids = first.row - batch.first_row, batch.inputs["input_ids"]
-    at = first.start + min(1, len(first.ids) - 1)  # the first may be a BOS on which nothing depends
+def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> torch.Tensor | None:
+    """How far the logits of a row move, token by token, when one of its tokens becomes another of the document."""
+    row, ids = document.row - batch.first_row, batch.inputs["input_ids"]
     changed = ids.clone()
-    # any other token that the model has an embedding for
-    changed[row, at] = next((token for token in first.ids if token != ids[row, at]), 0)
+    changed[row, at] = next((token for token in document.ids if token != ids[row, at]), 0)
     before, after = (_logits(trainer, {**batch.inputs, "input_ids": given}) for given in (ids, changed))
     if before is None or after is None or before.shape != after.shape:
-        return []
-    moved = (after - before).abs().amax(dim=-1)[row]
-    own = float(moved[at : first.start + len(first.ids)].max())
-    findings = []
-    for match in packed[1:]:
-        other = float(moved[match.segment.start : match.segment.start + len(match.segment.ids)].max())
-        if own > 0 and other > TOLERANCE * own:
-            findings.append(
-                Finding(
-                    "a document sees the one that is packed before it",
-                    f"{place(match, 0)}, from token {match.segment.start} of packed row {first.row} on",
-                    f"no change of its logits when token {at} of the document before it is changed",
-                    f"they move by {other:.2g}, where that document's own move by {own:.2g}",
-                    "restart position_ids at every document, leave the 2-D attention_mask out and set "
-                    "model.config.use_cache = False, or use an attention kernel that takes sequence lengths",
-                )
-            )
-    return findings[:1]
+        return None
+    return (after - before).abs().amax(dim=-1)[row]
 
 
 def _logits(trainer: Trainer, inputs: Mapping[str, Any]) -> torch.Tensor | None:

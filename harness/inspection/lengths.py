@@ -17,18 +17,21 @@ def few_rows_are_cut(seen: Inspection) -> list[Finding]:
     with_answers = [match for match in seen.matches if match.spans.turns and match.likeness in ("whole", "cut")]
     cut = [match for match in with_answers if _loses_its_end(match)]
     allowed = ALLOWED_UNCHOSEN if seen.limit_is_default else ALLOWED
-    if len(cut) <= allowed * len(with_answers):
+    # Where no limit is known, rows of one length say that there is one; a single short row says nothing.
+    ends = {len(match.segment.ids) for match in cut}
+    if len(cut) <= allowed * len(with_answers) or (seen.max_length is None and (len(ends) > 1 or len(cut) < 2)):
         return []
     longest = max(len(match.spans.ids) + match.offset for match in cut)
-    chosen = "which is the default of the trainer" if seen.limit_is_default else "as it was chosen"
+    limit = f"max_length {seen.max_length}" if seen.max_length else f"{len(cut[0].segment.ids)} tokens"
+    chosen = "the default of the trainer" if seen.limit_is_default else "as the preparation was set"
     return [
         Finding(
             "many answers are cut off by the length limit",
             f"{place(cut[0], len(cut[0].segment.ids) - 1)}, and {len(cut) - 1} rows like it",
             f"at most {allowed:.0%} of the rows cut",
-            f"{len(cut)} of {len(with_answers)} rows ({len(cut) / len(with_answers):.0%}) at max_length "
-            f"{seen.max_length}, {chosen}; the longest has {longest} tokens",
-            f"raise max_length to {longest}, or shorten or split these rows",
+            f"{len(cut)} of {len(with_answers)} rows ({len(cut) / len(with_answers):.0%}) at {limit}, "
+            f"{chosen}; the longest has {longest} tokens",
+            f"raise the limit to {longest}, or shorten or split these rows",
         )
     ]
 

@@ -162,7 +162,9 @@ def terminator_is_learned(seen: Inspection) -> list[Finding]:
     """Some row teaches the model to end its turn, wherever the template writes an end after the last one."""
     if not seen.plain and not seen.habits.ends_last_turn:
         return []
-    if _ends_are_learned(seen):
+    # Blocks that a long text was cut into have no end of their own to teach.
+    in_blocks = seen.plain and bool(seen.sources) and not any(match.likeness == "whole" for match in seen.matches)
+    if in_blocks or _ends_are_learned(seen):
         return []
     return [
         Finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,15 +11,8 @@ from harness.chat.conversation import PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
 from harness.chat.template import prepare
 from harness.errors import UsageError
-from harness.inspection.batches import (
-    IGNORED,
-    Batch,
-    Segment,
-    collated,
-    collated_for_evaluation,
-    dropped_rows,
-    segments,
-)
+from harness.inspection.batches import IGNORED, Batch, collated, collated_for_evaluation, dropped_rows
+from harness.inspection.documents import Segment, segments
 from harness.inspection.origins import Match, Origins, unknown
 from harness.inspection.row_forms import is_own_form, rows_as_trained
 from harness.inspection.source_rows import Source, SourceRows
@@ -135,6 +128,17 @@ def _declared(text: str) -> Policy:
     if policy is None:
         raise UsageError(f"supervised {text!r} is no policy: it is one of {', '.join(policies)}")
     return policy
+
+
+def packed_rows(seen: Inspection) -> Iterator[tuple[Batch, list[Match]]]:
+    """Every row of a batch that holds more than one document, with its documents in their order."""
+    by_row: dict[int, list[Match]] = {}
+    for match in seen.matches:
+        by_row.setdefault(match.segment.row, []).append(match)
+    for batch in seen.batches:
+        for row in range(batch.first_row, batch.first_row + len(batch.inputs["input_ids"])):
+            if len(by_row.get(row, ())) > 1:
+                yield batch, by_row[row]
 
 
 def row_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:

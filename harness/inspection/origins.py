@@ -11,7 +11,7 @@ from harness.chat.conversation import PlainText
 from harness.chat.probe import ChatProbe
 from harness.chat.spans import row_spans, spans_of_ids
 from harness.chat.turns import RowSpans, Turn
-from harness.inspection.batches import Segment
+from harness.inspection.documents import Segment
 from harness.inspection.source_rows import Likeness, SourceRows
 
 if TYPE_CHECKING:

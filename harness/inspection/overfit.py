@@ -17,7 +17,8 @@ import torch
 
 from harness.chat.control import name_token, quoted
 from harness.chat.turns import Turn
-from harness.inspection.batches import IGNORED, Batch, collated, segments
+from harness.inspection.batches import IGNORED, Batch, collated
+from harness.inspection.documents import segments
 from harness.inspection.matching import Inspection, place
 from harness.inspection.origins import Match
 from harness.inspection.scratch import borrowed_model

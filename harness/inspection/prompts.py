@@ -113,19 +113,21 @@ def _never_learned(seen: Inspection, match: Match, between: list[int], shared: i
 
 def prompts_end_where_answers_begin(seen: Inspection) -> list[Finding]:
     """In rows of plain text, no token holds the end of the prompt and the beginning of the completion."""
-    sources = [(n, source) for n, source in enumerate(seen.sources) if isinstance(source, PlainText)]
-    joined = [(n, source) for n, source in sources if source.has_prompt and source.prompt]
-    alone = tokens_of(seen.tokenizer, [source.prompt for _, source in joined], add_special_tokens=True)
-    whole = tokens_of(
-        seen.tokenizer, [source.prompt + source.completion for _, source in joined], add_special_tokens=True
-    )
+    found = [(match, _prompt_of_text(seen, match)) for match in seen.matches if match.likeness in ("whole", "cut")]
+    with_prompts = [(match, prompt) for match, prompt in found if prompt]
+    alone = tokens_of(seen.tokenizer, [prompt for _, prompt in with_prompts], add_special_tokens=True)
     merged = []
-    for (number, _), prompt, row in zip(joined, alone, whole, strict=True):
-        ends = _without_ending(prompt.ids, row.ids)
-        shared = first_difference(ends, row.ids)
-        if shared < len(ends):
-            merged.append((number, shared, ends, row.ids))
+    for (match, _), prompt in zip(with_prompts, alone, strict=True):
+        ends = _without_ending(prompt.ids, match.segment.ids)
+        shared = first_difference(ends, match.segment.ids)
+        if shared < min(len(ends), len(match.segment.ids)):
+            merged.append((match, shared, ends))
     return [_merged(seen, *merged[0], count=len(merged))] if merged else []
+
+
+def _prompt_of_text(seen: Inspection, match: Match) -> str:
+    source = None if match.source is None else seen.sources[match.source]
+    return source.prompt if isinstance(source, PlainText) and source.has_prompt and not match.offset else ""
 
 
 def _without_ending(prompt: tuple[int, ...], row: tuple[int, ...]) -> tuple[int, ...]:
@@ -137,13 +139,11 @@ def _without_ending(prompt: tuple[int, ...], row: tuple[int, ...]) -> tuple[int,
     return prompt[: max(shared, len(prompt) - ending)]
 
 
-def _merged(
-    seen: Inspection, number: int, shared: int, prompt: tuple[int, ...], row: tuple[int, ...], count: int
-) -> Finding:
+def _merged(seen: Inspection, match: Match, shared: int, prompt: tuple[int, ...], count: int) -> Finding:
     return Finding(
         "the end of the prompt and the beginning of the answer are one token in training and two at inference",
-        f"training row {number}, token {shared}; {count} rows like it",
+        f"{place(match, shared)}; {count} rows like it",
         f"{quoted(seen.tokenizer, prompt[shared:])}, with which the prompt ends by itself",
-        f"{name_token(seen.tokenizer, row[shared])} where prompt and completion are joined",
+        f"{name_token(seen.tokenizer, match.segment.ids[shared])} where prompt and completion are joined",
         "move the white space from the end of the prompt to the beginning of the completion",
     )

@@ -8,16 +8,17 @@ between rows shows as a difference.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from harness.errors import UsageError
-from harness.inspection.batches import IGNORED, Batch, segments
+from harness.inspection.batches import IGNORED, Batch
+from harness.inspection.documents import Segment, segments
+from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection
+from harness.inspection.teaching import Taught, carries_weights, taught, what_is_wrong
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -28,11 +29,17 @@ TOLERANCE = 1e-5
 leaks between documents, or counts one target too many, by 1e-3 and more."""
 
 
-def loss_gaps(trainer: Trainer, batch: Batch, counts: Sequence[int | None] = (None,)) -> list[tuple[float, float]]:
+def loss_gaps(
+    trainer: Trainer,
+    batch: Batch,
+    counts: Sequence[int | None] = (None,),
+    documents: Sequence[Segment] | None = None,
+) -> list[tuple[float, float]]:
     """The trainer's loss on a batch, and the reference, for each ``num_items_in_batch`` (None: the mean).
 
-    Both in evaluation mode, in float32, without gradients. The trainer is left as it was: its model's mode and weights,
-    its metrics, its label smoothing, the batch.
+    ``documents`` are those of the batch, where they are known better than its tensors tell. Both numbers are computed
+    in evaluation mode, in float32, without gradients. The trainer is left as it was: its model's mode and weights, its
+    metrics, its label smoothing, the batch.
 
     Raises:
         UsageError: the trainer minimises another loss than the negative log-likelihood, so nothing can be compared; or
@@ -45,32 +52,11 @@ def loss_gaps(trainer: Trainer, batch: Batch, counts: Sequence[int | None] = (No
             "log-likelihood: set loss_type='nll' to compare them"
         )
     with left_as_it_was(trainer), in_float32(trainer.model), torch.no_grad():
-        total, targets = _reference(trainer.model, batch)
+        total, targets = _reference(trainer.model, segments(batch) if documents is None else documents)
         return [
             (float(computed_loss(trainer, batch.inputs, count)), total / max(1, targets if count is None else count))
             for count in counts
         ]
-
-
-def computed_loss(trainer: Trainer, inputs: Mapping[str, Any], num_items_in_batch: int | None = None) -> torch.Tensor:
-    """What the trainer's ``compute_loss`` makes of a batch, on the device of its model.
-
-    Raises:
-        UsageError: it fails, as it would in training.
-
-    """
-    device = next(trainer.model.parameters()).device
-    given = {key: value.to(device) if hasattr(value, "to") else value for key, value in inputs.items()}
-    count = {} if num_items_in_batch is None else {"num_items_in_batch": torch.tensor(num_items_in_batch)}
-    try:
-        loss: torch.Tensor = trainer.compute_loss(trainer.model, given, **count)
-    except Exception as error:  # whatever the user's compute_loss raises
-        reason = next(iter(str(error).strip().splitlines()), "no message")
-        raise UsageError(
-            f"the trainer's compute_loss fails on its own batch ({type(error).__name__}: {reason}): train() would fail "
-            "in the same way; see that model, collator and compute_loss belong together"
-        ) from error
-    return loss
 
 
 def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
@@ -78,13 +64,34 @@ def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
     if getattr(trainer.args, "loss_type", "nll") != "nll":
         return []  # another loss is meant; notes() says so
     chosen = sorted({0, len(seen.batches) // 2, len(seen.batches) - 1})
-    return [finding for number in chosen for finding in loss_equals_reference(trainer, seen.batches[number])]
+    return [finding for number in chosen for finding in _judged(trainer, seen, seen.batches[number])]
 
 
-def loss_equals_reference(trainer: Trainer, batch: Batch) -> list[Finding]:
-    """The trainer's loss is the reference's, as a mean and as a share of twice the targets (accumulated gradients)."""
-    targets = sum(label != IGNORED for segment in segments(batch) for label in segment.labels[1:])
-    counts = (None, 2 * targets)
+def _judged(trainer: Trainer, seen: Inspection, batch: Batch) -> list[Finding]:
+    """Where the numbers differ, what the loss teaches decides: another loss on purpose is no fault of the mean's."""
+    rows = range(batch.first_row, batch.first_row + len(batch.inputs["input_ids"]))
+    differs = loss_equals_reference(trainer, batch, [m.segment for m in seen.matches if m.segment.row in rows])
+    if not differs:
+        return []
+    found = taught(trainer, batch)
+    if found is None:
+        return differs  # no logits to look closer at
+    return what_is_wrong(seen, batch, found) or (differs if _has_a_wrong_share(trainer, batch, differs, found) else [])
+
+
+def _has_a_wrong_share(trainer: Trainer, batch: Batch, differs: list[Finding], found: Taught) -> bool:
+    """Whether the right tokens are taught with a wrong weight: not as a mean, or not as one of accumulated batches."""
+    if not found.readable or carries_weights(batch):
+        return False
+    accumulates = trainer.args.gradient_accumulation_steps > 1 and len(differs) == 1
+    return accumulates or not found.weighted(1.0)
+
+
+def loss_equals_reference(trainer: Trainer, batch: Batch, documents: Sequence[Segment] | None = None) -> list[Finding]:
+    """The trainer's loss is the reference's, as a mean and, where gradients accumulate, as a share of more targets."""
+    documents = segments(batch) if documents is None else documents
+    targets = sum(label != IGNORED for segment in documents for label in segment.labels[1:])
+    counts = (None, 2 * targets if trainer.args.gradient_accumulation_steps > 1 else targets)
     return [
         Finding(
             "the trainer's loss is not the mean over the supervised tokens",
@@ -95,16 +102,16 @@ def loss_equals_reference(trainer: Trainer, batch: Batch) -> list[Finding]:
             "check that labels are shifted once, that prompts are ignored, and that packed documents do not "
             "see each other (position_ids without a 2-D attention mask)",
         )
-        for count, (loss, reference) in zip(counts, loss_gaps(trainer, batch, counts), strict=True)
+        for count, (loss, reference) in zip(counts, loss_gaps(trainer, batch, counts, documents), strict=True)
         if not abs(loss - reference) <= TOLERANCE * max(1.0, abs(reference))
     ]
 
 
-def _reference(model: torch.nn.Module, batch: Batch) -> tuple[float, int]:
-    """The sum of the negative log-likelihoods of a batch, in nats, and the number of its targets."""
+def _reference(model: torch.nn.Module, documents: Sequence[Segment]) -> tuple[float, int]:
+    """The sum of the negative log-likelihoods of documents, in nats, and the number of its targets."""
     total, targets = 0.0, 0
     device = next(model.parameters()).device
-    for segment in segments(batch):
+    for segment in documents:
         labels = torch.tensor(segment.labels[1:])
         learned = labels != IGNORED
         if not bool(learned.any()):
@@ -115,37 +122,3 @@ def _reference(model: torch.nn.Module, batch: Batch) -> tuple[float, int]:
         total -= float(log_p.gather(1, labels[learned].unsqueeze(1)).sum())
         targets += int(learned.sum())
     return total, targets
-
-
-@contextmanager
-def left_as_it_was(trainer: Trainer) -> Iterator[None]:
-    """Evaluation mode, no label smoothing; afterwards everything that ``compute_loss`` writes to is put back."""
-    training, smoother = trainer.model.training, trainer.label_smoother
-    metrics = copy.deepcopy(getattr(trainer, "_metrics", None))
-    trainer.model.eval()
-    trainer.label_smoother = None
-    try:
-        yield
-    finally:
-        trainer.model.train(training)
-        trainer.label_smoother = smoother
-        if metrics is not None:
-            trainer._metrics = metrics
-
-
-@contextmanager
-def in_float32(model: torch.nn.Module) -> Iterator[None]:
-    """Hold half-precision weights in float32 for a while: at 1e-5 only the logic may differ, not the rounding."""
-    held: list[tuple[Any, torch.Tensor]] = [
-        (tensor, tensor.data)
-        for tensor in (*model.parameters(), *model.buffers())
-        if tensor.dtype in (torch.float16, torch.bfloat16)
-    ]
-    try:
-        for tensor, data in held:
-            tensor.data = data.float()
-        with torch.autocast(next(model.parameters()).device.type, enabled=False):
-            yield
-    finally:
-        for tensor, data in held:
-            tensor.data = data

@@ -10,7 +10,7 @@ from harness.chat.conversation import Conversation, read_row
 from harness.chat.spans import row_text
 from harness.chat.template import REFUSALS
 from harness.chat.tokens import tokens_of
-from harness.inspection.batches import Segment
+from harness.inspection.documents import Segment
 from harness.inspection.source_rows import Source
 from harness.rows import OTHER_ROLE_NAMES, checked_rows
 

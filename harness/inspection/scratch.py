@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.inspection.reference_loss import left_as_it_was
+from harness.inspection.loss_run import left_as_it_was
 
 if TYPE_CHECKING:
     from transformers import Trainer

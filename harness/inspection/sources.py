@@ -26,7 +26,7 @@ def rows_are_what_the_template_renders(seen: Inspection) -> list[Finding]:
                     "pack with packing_strategy='bfd', and raise max_length above the longest row",
                 )
             )
-        elif match.likeness == "altered" and not (seen.plain and seen.policy == "whole row"):
+        elif match.likeness == "altered" and not (seen.plain and not match.spans.turns):
             findings.append(_altered(match, seen))
     return findings
 
@@ -95,7 +95,9 @@ def every_row_teaches(seen: Inspection) -> list[Finding]:
             place(match, len(match.segment.ids) - 1),
             "at least one supervised token after the first",
             f"none in {len(match.segment.ids)} tokens ({match.likeness})",
-            f"raise max_length (now {seen.max_length}), or shorten the prompt",
+            f"raise max_length (now {seen.max_length}), or shorten the prompt"
+            if match.likeness == "cut"
+            else "see what finds the answer in the row: the response marker, the mask, the {% generation %} tags",
         )
         for match in seen.matches
         if all(label == IGNORED for label in match.segment.labels[1:])

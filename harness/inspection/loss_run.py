@@ -1,0 +1,76 @@
+"""A trainer's own loss, computed on a batch without leaving a trace in the trainer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+
+def computed_loss(trainer: Trainer, inputs: Mapping[str, Any], num_items_in_batch: int | None = None) -> torch.Tensor:
+    """What the trainer's ``compute_loss`` makes of a batch, on the device of its model.
+
+    Raises:
+        UsageError: it fails, as it would in training.
+
+    """
+    device = next(trainer.model.parameters()).device
+    given = {key: value.to(device) if hasattr(value, "to") else value for key, value in inputs.items()}
+    count = {} if num_items_in_batch is None else {"num_items_in_batch": torch.tensor(num_items_in_batch)}
+    try:
+        loss: torch.Tensor = trainer.compute_loss(trainer.model, given, **count)
+    except Exception as error:  # whatever the user's compute_loss raises
+        reason = next(iter(str(error).strip().splitlines()), "no message")
+        raise UsageError(
+            f"the trainer's compute_loss fails on its own batch ({type(error).__name__}: {reason}): train() would fail "
+            "in the same way; see that model, collator and compute_loss belong together"
+        ) from error
+    return loss
+
+
+@contextmanager
+def left_as_it_was(trainer: Trainer) -> Iterator[None]:
+    """Evaluation mode, no label smoothing; afterwards everything that ``compute_loss`` writes to is put back."""
+    training, smoother = trainer.model.training, trainer.label_smoother
+    metrics = copy.deepcopy(getattr(trainer, "_metrics", None))
+    # train() sets this on the way, and compute_loss of some trainers reads it.
+    in_training = hasattr(trainer, "current_gradient_accumulation_steps")
+    if not in_training:
+        trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    trainer.model.eval()
+    trainer.label_smoother = None
+    try:
+        yield
+    finally:
+        trainer.model.train(training)
+        trainer.label_smoother = smoother
+        if not in_training:
+            del trainer.current_gradient_accumulation_steps
+        if metrics is not None:
+            trainer._metrics = metrics
+
+
+@contextmanager
+def in_float32(model: torch.nn.Module) -> Iterator[None]:
+    """Hold half-precision weights in float32 for a while: at 1e-5 only the logic may differ, not the rounding."""
+    held: list[tuple[Any, torch.Tensor]] = [
+        (tensor, tensor.data)
+        for tensor in (*model.parameters(), *model.buffers())
+        if tensor.dtype in (torch.float16, torch.bfloat16)
+    ]
+    try:
+        for tensor, data in held:
+            tensor.data = data.float()
+        with torch.autocast(next(model.parameters()).device.type, enabled=False):
+            yield
+    finally:
+        for tensor, data in held:
+            tensor.data = data
