@@ -1,9 +1,10 @@
 """Training rows from JSONL: recognised by their columns, checked one by one, every complaint with its line.
 
-What a row may be, and what it becomes (the two forms that trl's ``SFTTrainer`` takes as they are):
+What a row may be, and what it becomes (the forms that trl's ``SFTTrainer`` takes as they are):
 
     text                              text                  every token is supervised
     messages, or conversations        messages              as trl's ``assistant_only_loss`` says
+    conversations of from and value   messages              the same (the ShareGPT form: human and gpt take turns)
     prompt and completion             prompt, completion    the completion is supervised
     instruction, input and output     prompt, completion    as messages (the Alpaca form)
 """
@@ -11,6 +12,7 @@ What a row may be, and what it becomes (the two forms that trl's ``SFTTrainer`` 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,9 @@ OTHER_ROLE_NAMES = {
     "developer": "system",
     "function": "tool",
 }
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "observation": "tool"}
+"""What a speaker is in messages of ``from`` and ``value``; under ``role`` these are mistakes."""
+
 BESIDE = ("tools", "chat_template_kwargs")
 """Columns that trl reads beside the conversation; others (an id, a source) play no part in training."""
 
@@ -58,7 +63,7 @@ def checked_rows(lines: Iterable[tuple[str, Mapping[str, Any]]], text_field: str
                 f"{place}: the row is {form}, but the first row ({first_place}) is {first_form}; "
                 "one file holds one form, so split it."
             )
-        rows.append(row | {column: line[column] for column in BESIDE if line.get(column) is not None})
+        rows.append(row | _beside(line, place))
     return rows
 
 
@@ -69,7 +74,10 @@ def _recognised(line: Mapping[str, Any], place: str, text_field: str) -> tuple[s
     if "messages" in columns:
         return "messages", {"messages": _conversation(line["messages"], place, "messages")}
     if "conversations" in columns:
-        return "messages", {"messages": _conversation(line["conversations"], place, "conversations")}
+        messages = _conversation(line["conversations"], place, "conversations")
+        if "system" in columns and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": _text(line["system"], place, "system")}, *messages]
+        return "messages", {"messages": messages}
     if text_field in columns:
         return "text", {text_field: _text(line[text_field], place, text_field)}
     if {"instruction", "output"} <= columns:
@@ -131,17 +139,52 @@ def _message(value: Any, where: str) -> Row:
     if not isinstance(value, Mapping):
         raise DataError(f"{where} must be a message with role and content, this is {type(value).__name__}.")
     if "from" in value and "role" not in value:
-        value = {"role": value["from"], "content": value.get("value")}
+        speaker = value["from"]
+        value = {"role": SHAREGPT_ROLES.get(str(speaker), speaker), "content": value.get("value")}
     role, content = value.get("role"), value.get("content")
     if role not in ROLES:
         raise DataError(f"{where} has the role {role!r}; {_role_advice(role)}.")
     if content is None and not value.get("tool_calls"):
         raise DataError(f"{where} has no content (null); write its text or drop the row.")
-    if content is not None and not isinstance(content, str):
-        raise DataError(f"{where} has a content of type {type(content).__name__}; only text is supported.")
-    if role == "assistant" and not (content or "").strip() and not value.get("tool_calls"):
+    if content is not None and not isinstance(content, str) and not _is_typed_text(content):
+        raise DataError(
+            f"{where} has a content of type {type(content).__name__}; write text, or a list of parts such as "
+            '{"type": "text", "text": "Hello"}.'
+        )
+    if role == "assistant" and not _said(content).strip() and not value.get("tool_calls"):
         raise DataError(f"{where} is an empty assistant answer, which teaches to say nothing; fill it or drop the row.")
     return {key: part for key, part in value.items() if part is not None or key == "content"}
+
+
+def _is_typed_text(content: Any) -> bool:
+    """Whether a content is a list of parts that are all text, as templates of vision models take it."""
+    return isinstance(content, list) and all(
+        isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
+        for part in content
+    )
+
+
+def _said(content: Any) -> str:
+    return content or "" if isinstance(content, str | None) else "".join(part["text"] for part in content)
+
+
+def _beside(line: Mapping[str, Any], place: str) -> Row:
+    """The columns that a template gets beside the conversation, in the types that it takes."""
+    found = {column: line[column] for column in BESIDE if line.get(column) is not None}
+    tools, options = found.get("tools"), found.get("chat_template_kwargs", {})
+    if isinstance(tools, str) and tools:
+        try:
+            tools = json.loads(tools)
+        except ValueError:
+            raise DataError(f"{place}: tools is text and no JSON; write a list of function descriptions.") from None
+    if tools and not isinstance(tools, list):
+        raise DataError(f"{place}: tools must be a list of function descriptions, this is {type(tools).__name__}.")
+    if not isinstance(options, Mapping):
+        raise DataError(
+            f"{place}: chat_template_kwargs must be an object of the template's variables, this is "
+            f"{type(options).__name__}."
+        )
+    return found
 
 
 def _role_advice(role: Any) -> str:

@@ -27,6 +27,29 @@ def written(folder: Path, *rows: object) -> Path:
             {"conversations": [{"from": "user", "value": "Hi"}, {"from": "assistant", "value": "Ho"}]},
             {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
         ),
+        (
+            {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho", "weight": 1}]},
+            {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
+        ),
+        (
+            {
+                "system": "Be brief.",
+                "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
+                "tools": "[]",
+            },
+            {
+                "messages": [
+                    {"role": "system", "content": "Be brief."},
+                    {"role": "user", "content": "Hi"},
+                    {"role": "assistant", "content": "Ho"},
+                ],
+                "tools": "[]",
+            },
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, ANSWER]},
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, ANSWER]},
+        ),
         ({"prompt": "2+2=", "completion": "4"}, {"prompt": "2+2=", "completion": "4"}),
         ({"prompt": [ASK], "completion": [ANSWER]}, {"prompt": [ASK], "completion": [ANSWER]}),
         (
@@ -71,7 +94,14 @@ def test_the_column_of_plain_text_can_have_another_name(tmp_path):
         ({"messages": [ASK, {"role": "assistant", "content": ""}]}, r"messages\[1\] is an empty assistant answer"),
         ({"messages": [{"role": "user", "content": None}, ANSWER]}, r"messages\[0\] has no content \(null\)"),
         ({"messages": [ASK, {"role": "assistant", "content": ["Yes"]}]}, "content of type list"),
+        ({"messages": [ASK, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]}, "empty assistant"),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}, ANSWER]}, "content of type list"),
         ({"messages": [{"role": "human", "content": "Hi"}, ANSWER]}, "the role 'human'; write 'user'"),
+        ({"conversations": [{"from": "humans", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}, "role 'humans'"),
+        ({"conversations": [{"from": "human", "text": "Hi"}, {"from": "gpt", "value": "Ho"}]}, "no content"),
+        ({"messages": [ASK, ANSWER], "tools": "[{"}, "tools is text and no JSON"),
+        ({"messages": [ASK, ANSWER], "tools": {"name": "clock"}}, "tools must be a list"),
+        ({"messages": [ASK, ANSWER], "chat_template_kwargs": "fast"}, "chat_template_kwargs must be an object"),
         ({"messages": [ASK, {"role": "gpt", "content": "Yes"}]}, "the role 'gpt'; write 'assistant'"),
         ({"messages": [ASK, {"role": "asistant", "content": "Yes"}]}, "the role 'asistant'; write 'assistant'"),
         ({"messages": [{"role": 7, "content": "Hi"}, ANSWER]}, "the role 7; roles are system, user"),

@@ -75,7 +75,8 @@ def _judged(trainer: Trainer, seen: Inspection, batch: Batch) -> list[Finding]:
         return []
     found = taught(trainer, batch)
     if found is None:
-        return differs  # no logits to look closer at
+        # No logits to look closer at; the routers of a mixture of experts add a loss of their own.
+        return [] if getattr(trainer.model.config, "output_router_logits", False) else differs
     return what_is_wrong(seen, batch, found) or (differs if _has_a_wrong_share(trainer, batch, differs, found) else [])
 
 
