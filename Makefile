@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test smollm2 lint types tests demo-weights bundled-data benchmark clean
+.PHONY: zoo demo test smollm2 lint types tests demo-weights bundled-data benchmark clean
 
 # The main job on the embedded pair: base against tuned model, compared with the stored baseline.
 demo: $(VENV)/installed
@@ -31,6 +31,10 @@ demo-weights: $(VENV)/installed
 
 bundled-data: $(VENV)/installed
 	$(BIN)/python -m harness.demo --data suites/data
+
+# Every fault, twin and trap of the zoo, and the table of the docs.
+zoo: $(VENV)/installed
+	$(BIN)/python -m harness zoo --markdown docs/zoo.md
 
 benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/main_job.py
