@@ -36,10 +36,15 @@ SAMPLES = SampleSet("questions", tuple(map(_sample, QUESTIONS)))
 
 
 @functools.cache
-def tuned_demo() -> LocalModel:
-    """The embedded tuned model; it ends its answers with ``<|im_end|>``, and ``<|endoftext|>`` would end them too."""
+def demo_model(which: str) -> LocalModel:
+    """The embedded base or tuned model, loaded once."""
     access = Access(Path(tempfile.gettempdir()) / "pytest-sft-zoo", offline=True)
-    return load(parse_reference("demo:tuned"), LoadOptions(access))
+    return load(parse_reference(f"demo:{which}"), LoadOptions(access))
+
+
+def tuned_demo() -> LocalModel:
+    """The tuned one: it ends its answers with ``<|im_end|>``, and ``<|endoftext|>`` would end them too."""
+    return demo_model("tuned")
 
 
 class WithoutAnEnd(LocalModel):
