@@ -145,22 +145,6 @@ def test_a_generation_prompt_unlike_the_rows_is_found(prompt):
     assert whats == {"the generation prompt is not what training rows have before an answer"}
 
 
-AFTER_RESULTS = "messages[-1]['role'] != 'tool'"
-
-
-def test_a_generation_prompt_that_is_missing_after_a_tools_result_is_found():
-    template = CHATML.replace("if add_generation_prompt", f"if add_generation_prompt and {AFTER_RESULTS}")
-    assert "the generation prompt is missing after a tool's result" in whats(tokenizer_with(template))
-
-
-def test_a_turn_that_goes_on_after_a_tools_result_raises_no_alarm():
-    header = "{% if not (loop.index0 and messages[loop.index0 - 1]['role'] == 'tool') %}<|im_start|>{{ m['role'] }}\n"
-    turn = header + "{% endif %}{{ m['content'] }}{% if not m['tool_calls'] %}<|im_end|>\n{% endif %}"
-    prompt = f"{{% if add_generation_prompt and {AFTER_RESULTS} %}}<|im_start|>assistant\n{{% endif %}}"
-    template = "{% for m in messages %}" + turn + "{% endfor %}" + prompt
-    assert whats(tokenizer_with(template)) == set()
-
-
 def test_a_trailing_space_in_the_generation_prompt_is_found():
     template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token + '\n' }}{% endfor %}"

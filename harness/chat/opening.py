@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.chat.attempt import attempt
 from harness.chat.control import first_difference, token_text
-from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, Frame, frame, sentinel_messages, sentinels
+from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, Frame, frame, sentinel_messages
 from harness.chat.probe import ChatProbe
 from harness.chat.template import REFUSALS, encode, render
 from harness.records import Finding
@@ -35,7 +34,7 @@ def generation_prompt_opens_the_turn(tokenizer: PreTrainedTokenizerBase, habits:
         shown = frame(tokenizer, roles, parts=habits.parts)
         if shown is not None:
             findings += _prompt_agrees(tokenizer, roles, shown, habits)
-    return findings or _first_words_stay_apart(tokenizer, habits) or _results_are_answered(tokenizer, habits)
+    return findings or _first_words_stay_apart(tokenizer, habits)
 
 
 def _conversations(habits: ChatProbe) -> list[tuple[str, ...]]:
@@ -61,34 +60,6 @@ def _first_words_stay_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProb
                     f"{token_text(tokenizer, row_ids[shared : shared + 2])!r}, as in training rows",
                     f"{token_text(tokenizer, prompt_ids[shared:])!r}, and then {word!r}",
                     "take the white space at the end of the generation prompt out of tokenizer.chat_template",
-                )
-            ]
-    return []
-
-
-def _results_are_answered(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """A tool's result is answered as a question is: the header that rows have after it is in the prompt as well."""
-    roles = ("user", "assistant", "tool", "assistant")
-    header, word = habits.assistant_header.strip(), sentinels(roles)[-1]
-    for arguments in ({"word": "tree"}, '{"word": "tree"}'):
-        call = {"type": "function", "id": "callabcde", "function": {"name": "look_up", "arguments": arguments}}
-        user, _, told, answer = sentinel_messages(roles, habits.parts)
-        asked = {"role": "assistant", "content": "", "tool_calls": [call]}
-        context = [user, asked, told | {"name": "look_up", "tool_call_id": "callabcde"}]
-        prompt = attempt(tokenizer, context, generation_prompt=True)
-        row = attempt(tokenizer, [*context, answer])
-        if prompt is None or row is None or word not in row:
-            continue
-        left_in_row = row[first_difference(prompt, row) : row.index(word)]
-        if habits.generation_prompt and header and header in left_in_row:
-            return [
-                Finding(
-                    "the generation prompt is missing after a tool's result",
-                    "a question, a tool call and its result, with add_generation_prompt=True",
-                    f"{left_in_row[:80]!r} at the end, as training rows have it before the answer",
-                    f"the prompt ends with {prompt[-40:]!r}",
-                    "let the add_generation_prompt branch of tokenizer.chat_template depend on nothing but "
-                    "add_generation_prompt",
                 )
             ]
     return []
