@@ -1,4 +1,4 @@
-"""A template that prompts for no answer after a tool's result: a fault only where the rows mask what is then missing."""
+"""A template that prompts for no answer after a tool's result: a fault where the rows mask what is then missing."""
 
 import pytest
 
