@@ -56,6 +56,7 @@ def checked_rows(lines: Iterable[tuple[str, Mapping[str, Any]]], text_field: str
     first_form, first_place = "", ""
     for place, line in lines:
         form, row = _recognised(line, place, text_field)
+        row |= _beside(line, place)
         if not rows:
             first_form, first_place = form, place
         elif form != first_form:
@@ -63,7 +64,7 @@ def checked_rows(lines: Iterable[tuple[str, Mapping[str, Any]]], text_field: str
                 f"{place}: the row is {form}, but the first row ({first_place}) is {first_form}; "
                 "one file holds one form, so split it."
             )
-        rows.append(row | _beside(line, place))
+        rows.append(row)
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 from harness.errors import DataError
 from harness.records import Messages, Sample, SampleSet
+
+HALF = re.compile("[\\ud800-\\udfff]")
+"""Half of a pair that stands for one character; a whole pair is read as that character."""
 
 
 def read_samples(path: Path, name: str | None = None) -> SampleSet:
@@ -58,6 +62,11 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             what = "lists or objects nested too deep" if isinstance(error, RecursionError) else "a number too long"
             raise DataError(f"{path}:{number}: holds {what} to be read; each line is one JSON object.") from None
+        if b"\\u" in raw and HALF.search(json.dumps(value, ensure_ascii=False)):
+            raise DataError(
+                f"{path}:{number}: holds half a character (an escape from \\ud800 to \\udfff without its other half), "
+                "which no tokenizer reads; write the text again from its source, as UTF-8."
+            )
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: a JSON object is expected, this is {type(value).__name__}.")
         yield number, value

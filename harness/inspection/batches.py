@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that torch's cross entropy leaves out (its ``ignore_index``)."""
+
+
+LONGEST_RUN, LONGEST_AT_ALL = 4096, 32768
+"""Tokens of a row: what a model is run on in passing, and what it is never run on; attention takes their square."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,16 @@ def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
             "missing in the training: let __iter__ begin anew at each call, or give a list of the first rows"
         )
     return list(islice(iter(dataset), limit))
+
+
+def light(batches: Sequence[Batch]) -> list[Batch]:
+    """The batches that a model can be run on in passing: of short rows, or else the one of the shortest, if any."""
+    short = [batch for batch in batches if _width(batch) <= LONGEST_RUN]
+    return short or [batch for batch in sorted(batches, key=_width)[:1] if _width(batch) <= LONGEST_AT_ALL]
+
+
+def _width(batch: Batch) -> int:
+    return max(map(len, batch.inputs["input_ids"]))
 
 
 def dropped_rows(dataset: Any) -> int:

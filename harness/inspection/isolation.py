@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.inspection.batches import Batch
+from harness.inspection.batches import Batch, light
 from harness.inspection.documents import Segment
 from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection, packed_rows, place
@@ -55,7 +55,10 @@ def packed_documents_do_not_see_each_other(trainer: Trainer, seen: Inspection) -
 
 def no_token_sees_the_next(trainer: Trainer, seen: Inspection) -> list[Finding]:
     """Where the last token of a row is changed, the logits before it stay as they were: the model predicts it."""
-    batch, match = seen.batches[0], seen.matches[0]
+    batch = next(iter(light(seen.batches)), None)
+    match = next((match for match in seen.matches if batch is not None and match.segment.row == batch.first_row), None)
+    if batch is None or match is None:
+        return []
     at = match.segment.start + len(match.segment.ids) - 1
     moved = _moved_by(trainer, batch, match.segment, at) if len(match.segment.ids) > 2 else None
     if moved is None or not float(moved[at]) > 0:

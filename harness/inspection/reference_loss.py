@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.errors import UsageError
-from harness.inspection.batches import IGNORED, Batch
+from harness.inspection.batches import IGNORED, Batch, light
 from harness.inspection.documents import Segment, segments
 from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection
@@ -63,8 +63,9 @@ def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
     """The loss equals its definition on the first batch, on one from the middle and on the last."""
     if getattr(trainer.args, "loss_type", "nll") != "nll":
         return []  # another loss is meant; notes() says so
-    chosen = sorted({0, len(seen.batches) // 2, len(seen.batches) - 1})
-    return [finding for number in chosen for finding in _judged(trainer, seen, seen.batches[number])]
+    batches = light(seen.batches)
+    chosen = sorted({0, len(batches) // 2, len(batches) - 1}) if batches else []
+    return [finding for number in chosen for finding in _judged(trainer, seen, batches[number])]
 
 
 def _judged(trainer: Trainer, seen: Inspection, batch: Batch) -> list[Finding]:
