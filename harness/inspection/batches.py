@@ -112,7 +112,8 @@ def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    name = getattr(collate, "__name__", type(collate).__name__)
+    theirs = getattr(collate, "data_collator", collate)  # transformers puts one of its own around it
+    name = getattr(theirs, "__name__", type(theirs).__name__)
     try:
         batch = dict(collate(rows))
     except (Exception, SystemExit) as error:  # whatever the user's collator raises
