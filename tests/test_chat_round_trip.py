@@ -194,10 +194,10 @@ def test_a_truncation_left_in_the_file_is_found(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     file = tmp_path / "tokenizer.json"
     saved = json.loads(file.read_text())
-    assert reload.file_holds_no_call_state(file) == []
+    assert reload.file_holds_no_call_state(tokenizer, file) == []
     saved["truncation"] = {"max_length": 4, "stride": 0, "strategy": "LongestFirst", "direction": "Right"}
     file.write_text(json.dumps(saved))
-    assert "keeps the truncation" in reload.file_holds_no_call_state(file)[0].what
+    assert "keeps the truncation" in reload.file_holds_no_call_state(tokenizer, file)[0].what
 
 
 def test_a_class_that_ignores_the_saved_splitting_is_found():
@@ -207,3 +207,31 @@ def test_a_class_that_ignores_the_saved_splitting_is_found():
     )
     findings = reload.encodings_are_kept(tokenizer, rebuilt, probe(tokenizer))
     assert "encodes differently" in findings[0].what
+
+
+def test_a_tokenizer_that_is_not_what_its_file_says_is_found(tmp_path):
+    tokenizer = tokenizer_with(CHATML)
+    letters_alone = pre_tokenizers.Split("e", "isolated")
+    split = pre_tokenizers.Sequence([letters_alone, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.backend_tokenizer.pre_tokenizer = split
+    tokenizer.save_pretrained(tmp_path)
+    assert reload.tokenizer_is_what_its_file_says(saved_as(AutoTokenizer.from_pretrained(tmp_path))) == []
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"tokenizer_class": "Qwen2Tokenizer"}))
+    rebuilt = AutoTokenizer.from_pretrained(tmp_path)
+    findings = reload.tokenizer_is_what_its_file_says(saved_as(rebuilt))
+    assert {finding.what for finding in findings} == {"the tokenizer does not encode as its tokenizer.json says"}
+    assert "Qwen2Tokenizer" in findings[0].found
+
+
+def test_a_tokenizer_that_was_never_in_a_file_raises_no_alarm():
+    assert reload.tokenizer_is_what_its_file_says(saved_as(tokenizer_with(CHATML))) == []
+
+
+def test_a_truncation_at_the_models_own_length_raises_no_alarm(tmp_path):
+    tokenizer = tokenizer_with(CHATML)
+    tokenizer.model_max_length = 64
+    tokenizer("a text", truncation=True, max_length=64, padding="longest")
+    tokenizer.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["truncation"]["max_length"] == 64
+    assert reload.file_holds_no_call_state(tokenizer, tmp_path / "tokenizer.json") == []

@@ -49,7 +49,7 @@ def what_reloading_changes(
         *_template_is_kept(tokenizer, reloaded),
         *_special_ids_are_kept(tokenizer, reloaded),
         *encodings_are_kept(tokenizer, reloaded, habits),
-        *file_holds_no_call_state(folder / "tokenizer.json"),
+        *file_holds_no_call_state(tokenizer, folder / "tokenizer.json"),
         *_file_encodes_alike(tokenizer, folder / "tokenizer.json"),
     ]
 
@@ -112,11 +112,19 @@ def _differs(tokenizer: PreTrainedTokenizerBase, text: str, before: list[int], a
     )
 
 
-def file_holds_no_call_state(file: Path) -> list[Finding]:
-    """``tokenizer.json`` has neither truncation nor padding set; nothing to say where there is no such file."""
+def file_holds_no_call_state(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
+    """``tokenizer.json`` cuts no text that the model can read, and pads none that is alone; silent without a file.
+
+    A truncation at the model's own length does no harm, and neither does padding to the longest text of a batch.
+    """
     if not file.is_file():
         return []
     saved = json.loads(file.read_text(encoding="utf-8"))
+    truncation, padding = saved.get("truncation") or {}, saved.get("padding") or {}
+    harmful = {
+        "truncation": truncation.get("max_length", tokenizer.model_max_length) < tokenizer.model_max_length,
+        "padding": padding.get("strategy", "BatchLongest") != "BatchLongest",
+    }
     return [
         Finding(
             f"tokenizer.json keeps the {state} of an earlier call",
@@ -125,9 +133,18 @@ def file_holds_no_call_state(file: Path) -> list[Finding]:
             json.dumps(saved[state])[:120],
             f"call tokenizer.backend_tokenizer.no_{state}() before saving: servers that read the file would apply it",
         )
-        for state in ("truncation", "padding")
-        if saved.get(state) is not None
+        for state, does_harm in harmful.items()
+        if does_harm
     ]
+
+
+def tokenizer_is_what_its_file_says(saved: Checkpoint) -> list[Finding]:
+    """The tokenizer encodes as ``tokenizer.json`` in its folder says; nothing to say where there is no such file.
+
+    A class of transformers may build its own tokenizer from the vocabulary alone; servers read the file.
+    """
+    file = (saved.folder or Path(str(saved.tokenizer.name_or_path or ""))) / "tokenizer.json"
+    return [*_file_encodes_alike(saved.tokenizer, file), *file_holds_no_call_state(saved.tokenizer, file)]
 
 
 def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
@@ -141,20 +158,22 @@ def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[
     raw.no_padding()
     findings = []
     for text in PROBE_TEXTS:
-        ids, expected = raw.encode(text, add_special_tokens=False).ids, plain_ids(tokenizer, text)
-        if ids != expected:
-            findings.append(_differs(tokenizer, text, expected, ids))
+        says, ids = raw.encode(text, add_special_tokens=False).ids, plain_ids(tokenizer, text)
+        if ids != says:
+            at = first_difference(says, ids)
+            stated = raw.decode(says[at : at + 4], skip_special_tokens=False)
+            findings.append(
+                Finding(
+                    "the tokenizer does not encode as its tokenizer.json says",
+                    f"{text!r}, token {at}",
+                    f"{stated!r} in {len(says)} tokens, as in the file",
+                    f"{token_text(tokenizer, ids[at : at + 4])!r} in {len(ids)} tokens, as {type(tokenizer).__name__} "
+                    "has loaded it",
+                    "set tokenizer_class in tokenizer_config.json to PreTrainedTokenizerFast, which reads "
+                    "tokenizer.json as it is",
+                )
+            )
     return findings
-
-
-def tokenizer_is_what_its_file_says(saved: Checkpoint) -> list[Finding]:
-    """The tokenizer encodes as ``tokenizer.json`` in its folder says; nothing to say where there is no such file.
-
-    A class of transformers may build its own tokenizer from the vocabulary alone; servers read the file.
-    """
-    home = saved.folder or Path(str(saved.tokenizer.name_or_path or ""))
-    file = home / "tokenizer.json"
-    return [*_file_encodes_alike(saved.tokenizer, file), *file_holds_no_call_state(file)]
 
 
 def encoding_is_stable(saved: Checkpoint) -> list[Finding]:
