@@ -79,13 +79,23 @@ def no_token_sees_the_next(trainer: Trainer, seen: Inspection) -> list[Finding]:
 
 def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> torch.Tensor | None:
     """How far the logits of a row move, token by token, when one of its tokens becomes another of the document."""
-    row, ids = document.row - batch.first_row, batch.inputs["input_ids"]
+    inputs = _one_row(batch, document.row - batch.first_row)
+    ids = inputs["input_ids"]
     changed = ids.clone()
-    changed[row, at] = next((token for token in document.ids if token != ids[row, at]), 0)
-    before, after = (_logits(trainer, {**batch.inputs, "input_ids": given}) for given in (ids, changed))
+    changed[0, at] = next((token for token in document.ids if token != ids[0, at]), 0)
+    before, after = (_logits(trainer, {**inputs, "input_ids": given}) for given in (ids, changed))
     if before is None or after is None or before.shape != after.shape:
         return None
-    return (after - before).abs().amax(dim=-1)[row]
+    return (after - before).abs().amax(dim=-1)[0]
+
+
+def _one_row(batch: Batch, row: int) -> dict[str, Any]:
+    """The batch without its other rows, which have no part in this and cost as much as it."""
+    rows = len(batch.inputs["input_ids"])
+    return {
+        key: value[row : row + 1] if isinstance(value, torch.Tensor) and value.dim() and len(value) == rows else value
+        for key, value in batch.inputs.items()
+    }
 
 
 def _logits(trainer: Trainer, inputs: Mapping[str, Any]) -> torch.Tensor | None:
