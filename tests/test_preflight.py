@@ -189,3 +189,12 @@ def test_a_trainer_that_another_config_has_unsettled_is_one_sentence():
     TrainingArguments(output_dir="unused", report_to="none", use_cpu=True)
     with pytest.raises(UsageError, match="build the trainer last"):
         preflight(trainer)
+
+
+def test_a_line_break_that_is_neither_in_the_prompt_nor_learned_is_found():
+    short = MARKED.replace(
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}",
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}",
+    )
+    with pytest.raises(PreflightError, match="tokens stand between the prompt of inference"):
+        preflight(sft_trainer(short))

@@ -62,8 +62,10 @@ def _after_the_prompt(seen: Inspection, match: Match, turn: Turn, prompt: list[i
     learned = [i for i in range(shared, min(turn.end, len(labels))) if labels[i] != IGNORED]
     between = [
         i
-        for i in range(shared, min(learned[0] if learned else shared, turn.start))
-        if i > 0 and token_text(seen.tokenizer, ids[i]).strip()
+        for i in range(max(shared, 1), min(learned[0] if learned else shared, turn.start))
+        if token_text(seen.tokenizer, ids[i]).strip(
+            " "
+        )  # a space belongs to the word after it, if it is a token or not
     ]
     return [_never_learned(seen, match, between, shared)] if between else []
 

@@ -102,6 +102,7 @@ FAULTS = (
         source="huggingface/transformers#47325",
         inject=lambda: _where_blanks_vanish(MARKED_TO_THE_LINE_BREAK),
         caught_by=("mask/content_and_terminator_of_every_turn_are_supervised_and_nothing_else",),
-        twin=lambda: _where_blanks_vanish(MARKED),
+        # its prompt ends on no line break, which this tokenizer would leave out of prompts and keep in rows
+        twin=lambda: _where_blanks_vanish(MARKED.replace("assistant\n", "assistant:")),
     ),
 )
