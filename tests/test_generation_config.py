@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from transformers import GenerationConfig
+from transformers import AddedToken, GenerationConfig
 
 from harness.chat.probe import probe
 from harness.inspection.checkpoint import Checkpoint
@@ -39,6 +39,43 @@ def test_a_forced_first_token_is_found(habits):
 
 
 @pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"max_new_tokens": 1}, "max_new_tokens"),
+        ({"max_length": 5, "forced_eos_token_id": 2}, "max_length"),
+        ({"stop_strings": "\n"}, "stop_strings"),
+        ({"stop_strings": ["User:", " "]}, "stop_strings"),
+    ],
+    ids=str,
+)
+def test_what_cuts_answers_short_is_found(habits, options, key):
+    (finding,) = nothing_holds_the_terminator_back(settings(habits, **options))
+    assert finding.where == f"generation_config.{key}"
+    assert ("forced_eos_token_id" in finding.found) == ("forced_eos_token_id" in options)
+
+
+def test_a_line_break_may_end_the_answers_of_a_template_that_ends_them_so():
+    tokenizer = tokenizer_with(
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    )
+    plain = Checkpoint(tokenizer, probe(tokenizer), generation_config=GenerationConfig(stop_strings=["\n"]))
+    assert plain.habits.terminator_id is None
+    assert nothing_holds_the_terminator_back(plain) == []
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_a_terminator_that_stays_in_the_text_of_answers_is_found(special):
+    tokenizer = tokenizer_with(CHATML, special=("<|im_start|>",))
+    tokenizer.add_tokens([AddedToken("<|im_end|>", special=special, normalized=False)], special_tokens=special)
+    stops = frozenset({tokenizer.convert_tokens_to_ids("<|im_end|>")})
+    findings = terminator_stops_generation(Checkpoint(tokenizer, probe(tokenizer), stop_ids=stops))
+    assert [finding.what for finding in findings] == (
+        [] if special else ["the token that ends a turn stays in the text of the answer"]
+    )
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {},
@@ -47,6 +84,11 @@ def test_a_forced_first_token_is_found(habits):
         {"suppress_tokens": [3]},
         {"begin_suppress_tokens": [1]},
         {"repetition_penalty": 1.05},
+        {"max_length": 20},
+        {"max_length": 4096, "forced_eos_token_id": 2},
+        {"max_new_tokens": 512, "temperature": 0.6, "top_p": 0.9, "do_sample": True},
+        {"max_new_tokens": 512, "max_length": 4},
+        {"stop_strings": ["<|im_end|>", "\nUser:"]},
     ],
     ids=str,
 )

@@ -115,3 +115,17 @@ def test_a_folder_without_a_tokenizer_is_one_sentence(tmp_path):
     with pytest.raises(ModelError, match=r"tokenizer cannot be loaded") as raised:
         read(folder)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("stated", [[0, None], "<|im_end|>", [[0, 2]], True], ids=str)
+def test_a_stop_id_that_is_none_stops_no_reading(folder, stated):
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": stated}))
+    assert read(folder).stop_ids == ({0} if stated == [0, None] else set())
+
+
+def test_a_config_that_transformers_does_not_take_is_told_of_with_the_field(folder):
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [0, None]}))
+    with pytest.raises(ModelError, match=r"transformers cannot read config.json .*Field 'eos_token_id' with value"):
+        read(folder)

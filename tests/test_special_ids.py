@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from transformers import GenerationConfig, LlamaConfig
 
 from harness.chat.probe import probe
-from harness.inspection.checkpoint import Checkpoint
+from harness.inspection.checkpoint import Checkpoint, ids_fit_the_model
 from harness.inspection.generation_settings import generation_settings, settings_are_the_recorded_ones
 from harness.inspection.special_ids import special_ids, special_ids_agree
+from harness.inspection.stopping import terminator_stops_generation
+from harness.models.stated_ids import stop_ids_of
 from harness.zoo.parts import CHATML, tokenizer_with
 
 TOKENIZER = tokenizer_with(CHATML)
@@ -59,6 +64,53 @@ def test_an_id_that_is_no_token_and_a_missing_stop_id_are_found(generation, conf
     assert finding.where == where
 
 
+@pytest.mark.parametrize(
+    ("stated", "what"),
+    [
+        ([END, None], "a stop id is null: the token is not in the vocabulary"),
+        ("<|im_end|>", 'a stop id is not a number: "<|im_end|>"'),
+        ([[EOS, END]], f"a stop id is not a number: [{EOS}, {END}]"),
+        (True, "a stop id is not a number: true"),
+    ],
+    ids=str,
+)
+def test_what_is_no_id_is_found_and_read_as_none(stated, what):
+    checkpoint = saved({"eos_token_id": stated})
+    (finding,) = special_ids_agree(checkpoint)
+    assert finding.what == what
+    stops = stop_ids_of(checkpoint.generation_config, TOKENIZER)
+    terminator_stops_generation(replace(checkpoint, stop_ids=stops))
+    assert stops == ({END} if stated == [END, None] else set())
+
+
+def test_the_id_of_a_token_that_is_named_by_its_text_is_in_the_remedy():
+    (finding,) = special_ids_agree(saved({"eos_token_id": "<|im_end|>"}))
+    assert f"write the token's id, {END}," in finding.remedy
+
+
+def test_ids_in_an_array_are_ids():
+    assert special_ids_agree(saved({"eos_token_id": torch.tensor([EOS, END])})) == []
+
+
+def test_a_vocabulary_that_is_too_small_is_told_of_once():
+    small = replace(saved({"eos_token_id": [EOS, END], "pad_token_id": EOS}), vocab_rows=min(EOS, END))
+    assert special_ids_agree(small) == []
+    (finding,) = ids_fit_the_model(small)
+    assert f"resize_token_embeddings({max(map(int, finding.found.split(', '))) + 1})" in finding.remedy
+
+
+def test_a_remedy_names_no_id_that_is_itself_out_of_range():
+    small = replace(saved({"eos_token_id": [9999]}), vocab_rows=min(EOS, END))
+    (finding,) = (found for found in special_ids_agree(small) if "9999" in found.found)
+    assert "take 9999 out" in finding.remedy
+    assert str(EOS) not in finding.expected.removeprefix(f"an id from 0 to {min(EOS, END) - 1}")
+
+
+def test_a_stop_id_without_a_token_is_named_without_quotes():
+    (finding,) = terminator_stops_generation(replace(saved(), stop_ids=frozenset({999999})))
+    assert finding.found == "stops on id 999999"
+
+
 def test_an_id_that_was_recorded_and_is_null_now_is_found_and_one_that_was_never_set_is_not():
     recorded = {"baseline main": {"special_ids": special_ids(saved())}, "an old baseline": {"template": "0123456789ab"}}
     assert special_ids_agree(saved(recorded=recorded)) == []
@@ -70,7 +122,9 @@ def test_an_id_that_was_recorded_and_is_null_now_is_found_and_one_that_was_never
 
 def pinned(now, **recorded):
     record = {"generation": generation_settings(GenerationConfig(**recorded))}
-    return settings_are_the_recorded_ones(saved(now, {"baseline main": record, "an old baseline": {"template": "0123456789ab"}}))
+    return settings_are_the_recorded_ones(
+        saved(now, {"baseline main": record, "an old baseline": {"template": "0123456789ab"}})
+    )
 
 
 def test_a_lost_stop_id_is_named():

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 MARKER = re.compile(r"<[|｜][^<>|｜\s]+[|｜]>")
 """Text between bars in angle brackets, ``<|like_this|>``: written to be one token."""
 
+HIGHEST_ID = 2**32
+"""Tokenizers decode no id from here on; they raise an error."""
+
 
 def control_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every id of the added vocabulary and every special id."""
@@ -41,8 +44,9 @@ def token_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int] | int) -> 
 
 
 def name_token(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
-    """A token for a reader: its text, quoted, and its id."""
-    return f"{token_text(tokenizer, token_id)!r} (id {token_id})"
+    """A token for a reader: its text, quoted, and its id; the id alone where no token has it."""
+    text = token_text(tokenizer, token_id) if 0 <= token_id < HIGHEST_ID else ""
+    return f"{text!r} (id {token_id})" if text else f"id {token_id}"
 
 
 def quoted(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.chat.control import control_ids, name_token, quoted
-from harness.inspection.generation_settings import id_set
 from harness.metrics.answers import greedy_answers
 from harness.metrics.stopping import hardly_stops, leaked_control_text
 from harness.models.base import Completion, Model
+from harness.models.stated_ids import id_set
 from harness.records import Finding, Messages, SampleSet
 
 ASKED = 4

@@ -49,14 +49,18 @@ def ids_fit_the_model(saved: Checkpoint) -> list[Finding]:
         "terminator": habits.terminator_id,
         "highest in a conversation": max(encode(tokenizer, sentinel_messages(ONE_TURN, habits.parts))),
     }
+    beyond: dict[int, list[str]] = {}
+    for name, token_id in named.items():
+        if token_id is not None and token_id >= vocab_rows:
+            beyond.setdefault(token_id, []).append(name)
+    if not beyond:
+        return []
     return [
         Finding(
-            "the tokenizer gives an id that the model has no embedding for",
-            f"the {name} token {name_token(tokenizer, token_id)}",
-            f"an id below {vocab_rows}, the rows of the embedding matrix",
-            f"{token_id}",
-            f"call model.resize_token_embeddings({token_id + 1}) before training, or use the base model's tokenizer",
+            "the tokenizer gives ids that the model has no embedding for",
+            "; ".join(f"{' and '.join(names)}: {name_token(tokenizer, i)}" for i, names in sorted(beyond.items())),
+            f"ids below {vocab_rows}, the rows of the embedding matrix",
+            ", ".join(map(str, sorted(beyond))),
+            f"call model.resize_token_embeddings({max(beyond) + 1}) before training, or use the base model's tokenizer",
         )
-        for name, token_id in named.items()
-        if token_id is not None and token_id >= vocab_rows
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.chat.control import name_token
 from harness.inspection.checkpoint import Checkpoint
+from harness.models.stated_ids import id_set
 from harness.records import Finding
 
 GENERATION = "generation"
@@ -72,13 +73,6 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def id_set(stated: Any) -> frozenset[int]:
-    """Token ids as configs state them: one, several, or none."""
-    if stated is None:
-        return frozenset()
-    return frozenset(int(i) for i in stated) if isinstance(stated, list | tuple | set) else frozenset({int(stated)})
-
-
 def settings_are_the_recorded_ones(saved: Checkpoint) -> list[Finding]:
     """No stop id of a record is lost, and every other setting has the recorded value."""
     if saved.generation_config is None:
@@ -101,8 +95,8 @@ def _differences(
         yield Finding(
             "generation no longer stops on a token that it used to stop on",
             f"generation_config.eos_token_id, against {label}",
-            f"to hold {', '.join(_named(saved, i) for i in sorted(lost))}",
-            ", ".join(_named(saved, i) for i in sorted(stops)) or "no stop id at all",
+            f"to hold {', '.join(name_token(saved.tokenizer, i) for i in sorted(lost))}",
+            ", ".join(name_token(saved.tokenizer, i) for i in sorted(stops)) or "no stop id at all",
             f"set model.generation_config.eos_token_id to {sorted(lost | stops)} and save it; "
             "exporters that copy tokenizer.eos_token_id keep one id of several",
         )
@@ -116,7 +110,3 @@ def _differences(
                 f"put {key} back in generation_config.json; where the change is meant, record the baseline again with "
                 "--baseline-update",
             )
-
-
-def _named(saved: Checkpoint, token_id: int) -> str:
-    return name_token(saved.tokenizer, token_id) if 0 <= token_id < len(saved.tokenizer) else f"id {token_id}"

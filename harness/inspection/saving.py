@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import name_token
 from harness.chat.template import template_digest
-from harness.inspection.generation_settings import id_set
 from harness.inspection.matching import Inspection
 from harness.inspection.reload import SPECIAL
+from harness.models.stated_ids import id_set
 from harness.records import Finding
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ may be eos. What must not be is an id that no token has, one that was erased, or
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from harness.chat.control import name_token
 from harness.inspection.checkpoint import Checkpoint
-from harness.inspection.generation_settings import id_set
+from harness.models.stated_ids import id_set, no_ids
 from harness.records import Finding
 
 SPECIAL_IDS = "special_ids"
@@ -38,6 +39,7 @@ def special_ids(saved: Checkpoint) -> dict[str, list[int]]:
 def special_ids_agree(saved: Checkpoint) -> list[Finding]:
     """What ends and fills up answers is in the vocabulary, nothing was erased, and generation has an id to stop at."""
     return [
+        *_no_ids(saved),
         *_outside_the_vocabulary(saved),
         *_nothing_to_stop_at(saved),
         *_erased(saved),
@@ -53,25 +55,64 @@ def _text_config(config: Any) -> Any:
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
+def _no_ids(saved: Checkpoint) -> Iterator[Finding]:
+    """Something else stands where an id should: ``generate`` raises an error at it, or takes it for another id."""
+    for place, config in _configs(saved):
+        for name in NAMES:
+            stated = getattr(config, name, None)
+            for entry in no_ids(stated):
+                yield Finding(
+                    _what_is_no_id(name, entry),
+                    f"{name} in {FILES[place]}",
+                    "a whole number or a list of whole numbers",
+                    json.dumps(stated, default=str)[:120],
+                    _instead(saved, entry, f"model.{place}.{name}"),
+                )
+
+
+def _what_is_no_id(name: str, entry: Any) -> str:
+    called = "a stop id" if name == "eos_token_id" else name
+    if entry is None:
+        return f"{called} is null: the token is not in the vocabulary"
+    return f"{called} is not a number: {json.dumps(entry, default=str)[:40]}"
+
+
+def _instead(saved: Checkpoint, entry: Any, where: str) -> str:
+    if entry is None:
+        return f"take null out of {where}; convert_tokens_to_ids returns it for a token that the tokenizer lacks"
+    token_id = saved.tokenizer.get_vocab().get(entry) if isinstance(entry, str) else None
+    if token_id is not None:
+        return f"write the token's id, {token_id}, into {where}"
+    return f"write ids into {where}, each as a number"
+
+
 def _outside_the_vocabulary(saved: Checkpoint) -> Iterator[Finding]:
+    """Ids beyond the embeddings; not those that the tokenizer itself gives, of which ``ids_fit_the_model`` tells."""
     rows = saved.vocab_rows or len(saved.tokenizer)
+    own = {saved.habits.terminator_id, *(getattr(saved.tokenizer, name) for name in NAMES)}
     for place, config in _configs(saved):
         for name in USED:
             for token_id in sorted(id_set(getattr(config, name, None))):
-                if not 0 <= token_id < rows:
-                    yield Finding(
-                        f"{FILES[place]} names a token that does not exist",
-                        f"{name} in {FILES[place]}",
-                        f"an id from 0 to {rows - 1}, such as the tokenizer's {getattr(saved.tokenizer, name)}",
-                        f"{token_id}",
-                        f"set model.{place}.{name} = tokenizer.{name} and save the model again",
-                    )
+                if 0 <= token_id < rows or token_id in own:
+                    continue
+                instead = getattr(saved.tokenizer, name)
+                usable = instead is not None and instead < rows
+                yield Finding(
+                    f"{FILES[place]} names a token that does not exist",
+                    f"{name} in {FILES[place]}",
+                    f"an id from 0 to {rows - 1}" + (f", such as the tokenizer's {instead}" if usable else ""),
+                    f"{token_id}",
+                    f"set model.{place}.{name} = tokenizer.{name} and save the model again"
+                    if usable
+                    else f"take {token_id} out of model.{place}.{name} and save the model again",
+                )
 
 
 def _nothing_to_stop_at(saved: Checkpoint) -> Iterator[Finding]:
     """``generate`` stops by the generation config alone: without an eos id there every answer runs to its limit."""
     generation, eos = saved.generation_config, saved.tokenizer.eos_token_id
-    if generation is None or id_set(getattr(generation, "eos_token_id", None)):
+    stated_there = getattr(generation, "eos_token_id", None)
+    if generation is None or id_set(stated_there) or no_ids(stated_there):
         return
     stated = id_set(getattr(_text_config(saved.config), "eos_token_id", None)) or id_set(eos)
     if stated:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.chat.template import prepare, template_digest
 from harness.errors import ModelError
 from harness.models.fetch import Access, checkpoint_folder
+from harness.models.stated_ids import stop_ids_of
 from harness.provenance import TOKENIZER, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust, adapter_base, parse_reference, read_json
 
@@ -61,9 +62,9 @@ def read_files(
         base_folder, base_name = checkpoint_folder(base, access), base.text
     whole = base_folder or folder
     home = folder if (folder / "tokenizer_config.json").is_file() else whole
+    config = _config(whole, base_name or ref.text, trust)
     tokenizer = _tokenizer(home, ref.text, trust)
     notes = (*_borrowed_template(tokenizer, template_of), *prepare(tokenizer))
-    config = _config(whole, base_name or ref.text, trust)
     generation_config = _generation_config(whole, base_name or ref.text, config)
     return ModelFiles(
         name=ref.text,
@@ -81,20 +82,11 @@ def read_files(
     )
 
 
-def stop_ids_of(generation_config: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the ids that end a generation as the checkpoint's own generation config says, else the tokenizer's EOS."""
-    stated = getattr(generation_config, "eos_token_id", None)
-    if stated is None:
-        stated = tokenizer.eos_token_id
-    if stated is None:
-        return frozenset()
-    return frozenset(stated) if isinstance(stated, list | tuple) else frozenset((int(stated),))
-
-
 def first_line(error: Exception) -> str:
-    """What a library says of a file, short enough for a sentence."""
+    """What a library says of a file, short enough for a sentence; a line that ends in a colon goes on in the next."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:240]
+    spoken = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(error).__name__
+    return spoken[:240]
 
 
 def _tokenizer(folder: Path, name: str, trust: Trust) -> Any:
@@ -118,11 +110,12 @@ def _borrowed_template(tokenizer: Any, lender: Any) -> tuple[str, ...]:
 
 
 def _config(folder: Path, name: str, trust: Trust) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=trust.remote_code)
-    except UNREADABLE as error:
+    except (*UNREADABLE, StrictDataclassError) as error:
         raise ModelError(
             f"{name}: transformers cannot read config.json ({first_line(error)}); save the checkpoint again."
         ) from None

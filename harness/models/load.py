@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 from harness.errors import ModelError, ModelReferenceError
 from harness.models.batches import Budget, Track, silently
 from harness.models.fetch import Access
-from harness.models.files import ModelFiles, first_line, read_files, stop_ids_of
+from harness.models.files import ModelFiles, first_line, read_files
 from harness.models.local import LocalModel
+from harness.models.stated_ids import stop_ids_of
 from harness.provenance import WEIGHTS, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust
 

@@ -12,8 +12,9 @@ from typing import Any
 from gguf import GGUFWriter
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, LlamaConfig
 
-from harness.inspection.generation_settings import GENERATION, generation_settings, id_set
+from harness.inspection.generation_settings import GENERATION, generation_settings
 from harness.inspection.special_ids import SPECIAL_IDS, special_ids
+from harness.models.stated_ids import id_set
 from harness.zoo.exhibit import Fault, Setup
 from harness.zoo.parts import CHATML, ROWS, checkpoint_of, sft_trainer, tokenizer_with
 
