@@ -11,6 +11,7 @@ from harness.inspection import (
     mask,
     matching,
     prompts,
+    remarks,
     sources,
     tools,
 )
@@ -165,7 +166,7 @@ def test_rows_that_are_packed_do_not_see_each_other(packed, packing_trainer, no_
 
 
 def test_what_is_supervised_is_reported(as_trained, note, show_rows):
-    for remark in mask.notes(as_trained):
+    for remark in remarks.notes(as_trained):
         note(remark)
     shown = [match.segment for match in as_trained.matches]
     show_rows(documents.preview(shown, as_trained.tokenizer))

@@ -6,7 +6,7 @@ from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling
 
 from harness.errors import DataError, UsageError
-from harness.inspection import collation, mask, sources
+from harness.inspection import collation, mask, remarks, sources
 from harness.inspection.batches import collated
 from harness.inspection.documents import preview, segments
 from harness.inspection.matching import inspect_batches
@@ -70,13 +70,13 @@ def test_rows_cut_at_the_limit_raise_no_alarm_and_are_counted():
     longest = max(len(row["input_ids"]) for row in whole.train_dataset)
     trainer = trainer_of(max_length=longest - 3)
     assert whats(trainer) == set()
-    assert any("1 of 3 inspected rows are cut" in note for note in mask.notes(inspect_batches(trainer, ROWS)))
+    assert any("1 of 3 inspected rows are cut" in note for note in remarks.notes(inspect_batches(trainer, ROWS)))
 
 
 def test_prompts_that_are_learned_on_purpose_raise_no_alarm():
     trainer = stand_in_trainer(tokenizer_with(MARKED), ROWS, assistant_only_loss=False)
     assert whats(trainer) == set()
-    assert mask.notes(inspect_batches(trainer, ROWS))[0] == "supervised: whole row"
+    assert remarks.notes(inspect_batches(trainer, ROWS))[0] == "supervised: the whole row is to be learned"
 
 
 def test_a_pad_token_that_is_the_eos_token_raises_no_alarm():
@@ -97,10 +97,10 @@ def test_plain_text_rows_raise_no_alarm():
 
 def test_text_whose_source_is_not_known_raises_no_alarm_but_a_note():
     trainer = trainer_of(rows=[{"prompt": "The gate opens", "completion": " at noon."}])
-    assert "their masks were not checked" not in " ".join(mask.notes(inspect_batches(trainer)))
+    assert "so masks were not checked" not in " ".join(remarks.notes(inspect_batches(trainer)))
     trainer = prepared_as(trainer, lambda ids, labels: (ids, labels))
     assert whats(trainer, rows=None) == set()
-    assert "their masks were not checked" in mask.notes(inspect_batches(trainer))[-1]
+    assert "so masks were not checked" in remarks.notes(inspect_batches(trainer))[-1]
 
 
 # faults in the prepared rows

@@ -124,7 +124,7 @@ def test_what_is_meant_can_be_declared():
     assert preflight(trainer, ROWS, supervised="last turn").failed == ()
     with pytest.raises(PreflightError, match="a whole assistant turn is masked"):
         preflight(trainer, ROWS, supervised="every turn")
-    with pytest.raises(UsageError, match="is no policy: it is one of"):
+    with pytest.raises(UsageError, match="is no policy: write one of"):
         preflight(trainer, ROWS, supervised="some turns")
 
 

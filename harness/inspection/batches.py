@@ -172,7 +172,7 @@ def _untouched(trainer: Trainer) -> Iterator[None]:
     import numpy as np
     import torch
 
-    loaders = list(trainer.accelerator._dataloaders)
+    loaders, attributes = list(trainer.accelerator._dataloaders), dict(vars(trainer))
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:
@@ -181,3 +181,5 @@ def _untouched(trainer: Trainer) -> Iterator[None]:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
             trainer.accelerator._dataloaders[:] = loaders
+            vars(trainer).clear()
+            vars(trainer).update(attributes)

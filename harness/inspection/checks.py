@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.chat import atoms, missing, opening, reasoning, roles, round_trip, tool_turns
+from harness.chat import answer_ends, atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.chat.probe import ChatProbe
 from harness.inspection import (
     answers,
@@ -49,6 +49,7 @@ CHAT: dict[str, Callable[[PreTrainedTokenizerBase, ChatProbe], list[Finding]]] =
     "template/rows_and_prompts_start_with_the_same_single_bos": round_trip.bos_is_single,
     "template/the_generation_prompt_is_what_rows_have_before_an_answer": opening.generation_prompt_opens_the_turn,
     "template/a_conversation_renders_the_same_every_time": round_trip.rendering_is_repeatable,
+    "template/every_answer_ends_once_and_opens_no_other": answer_ends.every_answer_ends_once,
     "template/every_role_has_a_header_of_its_own": roles.roles_are_told_apart,
     "template/tool_calls_and_results_are_rendered_whole": tool_turns.tools_are_written_whole,
     "template/a_missing_content_is_not_written_as_text": missing.missing_content_is_not_text,

@@ -14,7 +14,7 @@ import torch
 
 from harness.inspection.batches import Batch, light
 from harness.inspection.documents import Segment
-from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
+from harness.inspection.loss_run import can_run, computed_loss, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection, packed_rows, place
 from harness.records import Finding
 
@@ -79,6 +79,8 @@ def no_token_sees_the_next(trainer: Trainer, seen: Inspection) -> list[Finding]:
 
 def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> torch.Tensor | None:
     """How far the logits of a row move, token by token, when one of its tokens becomes another of the document."""
+    if not can_run(trainer, batch):
+        return None
     inputs = _one_row(batch, document.row - batch.first_row)
     ids = inputs["input_ids"]
     changed = ids.clone()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UsageError
+from harness.inspection.batches import Batch
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -39,11 +40,10 @@ def computed_loss(trainer: Trainer, inputs: Mapping[str, Any], num_items_in_batc
 @contextmanager
 def left_as_it_was(trainer: Trainer) -> Iterator[None]:
     """Evaluation mode, no label smoothing; afterwards everything that ``compute_loss`` writes to is put back."""
-    training, smoother = trainer.model.training, trainer.label_smoother
+    training, attributes = trainer.model.training, dict(vars(trainer))
     metrics = copy.deepcopy(getattr(trainer, "_metrics", None))
-    # train() sets this on the way, and compute_loss of some trainers reads it.
-    in_training = hasattr(trainer, "current_gradient_accumulation_steps")
-    if not in_training:
+    if "current_gradient_accumulation_steps" not in attributes:
+        # train() sets this on the way, and compute_loss of some trainers reads it.
         trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.model.eval()
     trainer.label_smoother = None
@@ -51,11 +51,16 @@ def left_as_it_was(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.model.train(training)
-        trainer.label_smoother = smoother
-        if not in_training:
-            del trainer.current_gradient_accumulation_steps
+        vars(trainer).clear()
+        vars(trainer).update(attributes)
         if metrics is not None:
             trainer._metrics = metrics
+
+
+def can_run(trainer: Trainer, batch: Batch) -> bool:
+    """Whether the model has an embedding for every id of the batch; where it has not, another case says so."""
+    rows = int(trainer.model.get_input_embeddings().weight.shape[0])
+    return int(batch.inputs["input_ids"].max()) < rows
 
 
 @contextmanager

@@ -11,9 +11,19 @@ from harness.chat.control import name_token, quoted
 from harness.chat.conversation import Conversation
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
-from harness.inspection.matching import Inspection, ending_ids, place
+from harness.inspection.matching import Inspection, Policy, ending_ids, place
 from harness.inspection.origins import Match
 from harness.records import Finding
+
+DECLARED: dict[Policy, str] = {
+    "every turn": "every turn is to be learned",
+    "last turn": "the last turn is to be learned",
+    "completion": "the completion is to be learned",
+    "every turn of the completion": "every turn of the completion is to be learned",
+    "whole row": "the whole row is to be learned",
+    "undeclared": "nothing is declared; the rows learn some turns and not all of their tokens",
+}
+"""What is meant to be learned, in words."""
 
 
 def turns_are_supervised(seen: Inspection) -> list[Finding]:
@@ -50,6 +60,8 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
         return [_masked(match, masked, seen, None)] if masked else []
     if seen.policy == "undeclared" and not match.spans.turns:
         return []  # text without turns, of which a marker or an offset may have chosen a part
+    if any(label not in (token, IGNORED) for token, label in zip(match.segment.ids, match.segment.labels, strict=True)):
+        return []  # labels that are no copy of the ids are another case's finding, and say nothing of the mask
     wanted, allowed = wanted_turns(match, seen), _allowed(match, seen)
     findings = []
     for turn in wanted:
@@ -84,7 +96,8 @@ def _left_out_at_the_end(match: Match, wanted: Sequence[Turn], seen: Inspection)
     says_so = any(isinstance(value, int | float) and value == 0 for value in fields)  # weight: 0, train: false
     if last in wanted or says_so:
         return []
-    return [_masked(match, range(last.start, min(last.end, len(match.segment.ids))), seen, last)]
+    missing = range(last.start, min(last.end, len(match.segment.ids)))
+    return [_masked(match, missing, seen, last)] if missing else []
 
 
 def wanted_turns(match: Match, seen: Inspection) -> list[Turn]:
@@ -115,7 +128,10 @@ def _allowed(match: Match, seen: Inspection) -> set[int]:
 
 def _masked(match: Match, missing: Sequence[int], seen: Inspection, turn: Turn | None) -> Finding:
     what = "tokens of an assistant turn are masked"
-    remedy = "count the prompt's tokens on the ids of the whole row, and compare with row_spans of harness.chat"
+    remedy = (
+        "mask as many labels as tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True) has ids, and "
+        "no more"
+    )
     if turn is None:
         what = "tokens are masked although the whole row is to be learned"
     elif list(missing) == [turn.terminator]:
@@ -151,10 +167,11 @@ def _foreign(match: Match, foreign: Sequence[int], seen: Inspection) -> Finding:
     return Finding(
         "text that is not the assistant's is supervised",
         place(match, foreign[0]),
-        f"labels of -100 outside the assistant's turns ({seen.policy})",
+        f"labels of -100 outside the assistant's turns ({DECLARED[seen.policy]})",
         f"{len(foreign)} supervised tokens, first {quoted(seen.tokenizer, [match.segment.ids[i] for i in run[:8]])}",
-        "mask the prompt: prompt and completion columns, or assistant_only_loss=True with a template that marks "
-        "{% generation %}",
+        "mask the prompt: in trl by prompt and completion columns, or by assistant_only_loss=True with a template that "
+        "marks {% generation %}; in code of your own up to the ids of apply_chat_template(messages[:-1], "
+        "add_generation_prompt=True)",
     )
 
 
@@ -164,7 +181,7 @@ def terminator_is_learned(seen: Inspection) -> list[Finding]:
         return []
     # Blocks that a long text was cut into have no end of their own to teach.
     in_blocks = seen.plain and bool(seen.sources) and not any(match.likeness == "whole" for match in seen.matches)
-    if in_blocks or _ends_are_learned(seen):
+    if in_blocks or ends_are_learned(seen):
         return []
     return [
         Finding(
@@ -177,21 +194,6 @@ def terminator_is_learned(seen: Inspection) -> list[Finding]:
     ]
 
 
-def notes(seen: Inspection) -> tuple[str, ...]:
-    """What is legitimate but worth knowing: how rows are supervised, how many were cut, how turns end."""
-    cut = sum(match.likeness == "cut" for match in seen.matches)
-    said = [f"supervised: {seen.policy}"]
-    if seen.policy == "whole row" and not seen.plain:
-        said.append("prompts are learned too; completion_only_loss or assistant_only_loss would leave them out")
-    if seen.plain and not seen.sources:
-        said.append("no assistant turn was recognised in the rows, so their masks were not checked")
-    if cut:
-        said.append(f"{cut} of {len(seen.matches)} inspected rows are cut at max_length {seen.max_length}")
-    if not seen.plain and not seen.habits.ends_last_turn and not _ends_are_learned(seen):
-        said.append("the template ends a turn only by the next one's marker, and no row supervises that marker")
-    return tuple(said)
-
-
-def _ends_are_learned(seen: Inspection) -> bool:
+def ends_are_learned(seen: Inspection) -> bool:
     """Whether a terminator is supervised in any row; where all rows are cut before their end, it is in none."""
     return any(label in ending_ids(seen) for match in seen.matches for label in match.segment.labels[1:])

@@ -74,6 +74,11 @@ def inspect_batches(
         ModelError: the tokenizer gives no offsets.
 
     """
+    if not hasattr(trainer, "get_train_dataloader") or not hasattr(trainer, "compute_loss"):
+        raise UsageError(
+            f"a {type(trainer).__name__} was given, which is no transformers Trainer (nor trl's SFTTrainer): give the "
+            "trainer that train() would be called on"
+        )
     declared: Policy | None = None if supervised is None else _declared(supervised)
     if getattr(getattr(trainer.model, "config", None), "is_encoder_decoder", False):
         raise UsageError(
@@ -126,7 +131,7 @@ def _declared(text: str) -> Policy:
     policies: tuple[Policy, ...] = get_args(Policy)
     policy = next((policy for policy in policies if policy == text), None)
     if policy is None:
-        raise UsageError(f"supervised {text!r} is no policy: it is one of {', '.join(policies)}")
+        raise UsageError(f"supervised {text!r} is no policy: write one of {', '.join(map(repr, policies))}")
     return policy
 
 

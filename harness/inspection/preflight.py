@@ -95,7 +95,7 @@ def trained_checkpoint(trainer: Trainer, seen: Inspection) -> Checkpoint:
 
     from harness.chat.probe import probe
     from harness.inspection.checkpoint import Checkpoint
-    from harness.models.files import stop_ids_of
+    from harness.models.stated_ids import stop_ids_of
 
     model: Any = trainer.model
     aligned = SimpleNamespace(
@@ -121,7 +121,7 @@ def _timed(name: str, check: Callable[[], list[Finding]]) -> CaseResult:
 
 
 def _notes(seen: Inspection, reading: float) -> tuple[str, ...]:
-    from harness.inspection.mask import notes
+    from harness.inspection.remarks import notes
 
     size = f"{len(seen.matches)} documents in {len(seen.batches)} batches, read in {reading:.1f} s"
     return (size, *seen.habits.notes, *notes(seen))

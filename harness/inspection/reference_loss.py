@@ -16,7 +16,7 @@ import torch
 from harness.errors import UsageError
 from harness.inspection.batches import IGNORED, Batch, light
 from harness.inspection.documents import Segment, segments
-from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
+from harness.inspection.loss_run import can_run, computed_loss, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection
 from harness.inspection.teaching import Taught, carries_weights, taught, what_is_wrong
 from harness.records import Finding
@@ -63,7 +63,7 @@ def loss_is_the_mean(trainer: Trainer, seen: Inspection) -> list[Finding]:
     """The loss equals its definition on the first batch and on the last, which may be a smaller one."""
     if getattr(trainer.args, "loss_type", "nll") != "nll":
         return []  # another loss is meant; notes() says so
-    batches = light(seen.batches)
+    batches = [batch for batch in light(seen.batches) if can_run(trainer, batch)]
     chosen = sorted({0, len(batches) - 1}) if batches else []
     return [finding for number in chosen for finding in _judged(trainer, seen, batches[number])]
 
