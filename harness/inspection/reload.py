@@ -12,21 +12,13 @@ from harness.chat.frame import ONE_TURN, sentinel_messages
 from harness.chat.probe import ChatProbe
 from harness.chat.template import encode, template_digest
 from harness.inspection.checkpoint import Checkpoint
+from harness.inspection.folder_templates import folder_holds_one_template
+from harness.inspection.probe_texts import PROBE_TEXTS, random_text
+from harness.inspection.tokenizer_file import as_its_folder_says, file_encodes_alike, file_frames_alike
 from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PROBE_TEXTS = (
-    "The year 2023 saw 650841823 visitors; don't ask why.",
-    "it 's , ok . n't",
-    "def f(x):\n\tif x > 0:\n        return {'a': [1, 2.5e-3]}\n\n\n",
-    "今天天气很好，我们去公园吧。",
-    "naïve café, Zoë — “quoted” … €5",
-    "🙂👩‍👩‍👧 ok",
-    "two  spaces,   three",
-)
-"""Texts on which tokenizers are known to differ: digits, clitics, code, Chinese, accents, emoji, runs of spaces."""
 
 SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 
@@ -50,7 +42,7 @@ def what_reloading_changes(
         *_special_ids_are_kept(tokenizer, reloaded),
         *encodings_are_kept(tokenizer, reloaded, habits),
         *file_holds_no_call_state(tokenizer, folder / "tokenizer.json"),
-        *_file_encodes_alike(tokenizer, folder / "tokenizer.json"),
+        *file_is_read_alike(tokenizer, reloaded, habits, folder / "tokenizer.json"),
     ]
 
 
@@ -86,7 +78,9 @@ def _special_ids_are_kept(tokenizer: PreTrainedTokenizerBase, reloaded: PreTrain
 def encodings_are_kept(
     tokenizer: PreTrainedTokenizerBase, reloaded: PreTrainedTokenizerBase, habits: ChatProbe
 ) -> list[Finding]:
-    """The probe texts and a rendered conversation have the same ids in both."""
+    """The probe texts and a rendered conversation have the same ids in both; nothing to say of random encodings."""
+    if random_text(tokenizer):
+        return []
     findings = [
         _differs(tokenizer, text, plain_ids(tokenizer, text), plain_ids(reloaded, text))
         for text in PROBE_TEXTS
@@ -139,60 +133,64 @@ def file_holds_no_call_state(tokenizer: PreTrainedTokenizerBase, file: Path) -> 
 
 
 def tokenizer_is_what_its_file_says(saved: Checkpoint) -> list[Finding]:
-    """The tokenizer encodes as ``tokenizer.json`` in its folder says; nothing to say where there is no such file.
+    """The tokenizer encodes as ``tokenizer.json`` in its folder says, and its template is that of every file there.
 
     A class of transformers may build its own tokenizer from the vocabulary alone; servers read the file.
     """
-    file = (saved.folder or Path(str(saved.tokenizer.name_or_path or ""))) / "tokenizer.json"
-    return [*_file_encodes_alike(saved.tokenizer, file), *file_holds_no_call_state(saved.tokenizer, file)]
+    folder = saved.folder or Path(str(saved.tokenizer.name_or_path or ""))
+    file = folder / "tokenizer.json"
+    reader = as_its_folder_says(folder) if file.is_file() else None
+    return [
+        *file_is_read_alike(saved.tokenizer, reader, saved.habits, file),
+        *file_holds_no_call_state(saved.tokenizer, file),
+        *folder_holds_one_template(saved, folder),
+    ]
 
 
-def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
-    """Servers read tokenizer.json without transformers: it must give the ids that training saw."""
-    if not file.is_file():
-        return []
-    from tokenizers import Tokenizer
-
-    raw = Tokenizer.from_file(str(file))
-    raw.no_truncation()
-    raw.no_padding()
-    findings = []
-    for text in PROBE_TEXTS:
-        says, ids = raw.encode(text, add_special_tokens=False).ids, plain_ids(tokenizer, text)
-        if ids != says:
-            at = first_difference(says, ids)
-            stated = raw.decode(says[at : at + 4], skip_special_tokens=False)
-            findings.append(
-                Finding(
-                    "the tokenizer does not encode as its tokenizer.json says",
-                    f"{text!r}, token {at}",
-                    f"{stated!r} in {len(says)} tokens, as in the file",
-                    f"{token_text(tokenizer, ids[at : at + 4])!r} in {len(ids)} tokens, as {type(tokenizer).__name__} "
-                    "has loaded it",
-                    "set tokenizer_class in tokenizer_config.json to PreTrainedTokenizerFast, which reads "
-                    "tokenizer.json as it is",
-                )
-            )
-    return findings
+def file_is_read_alike(
+    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase | None, habits: ChatProbe, file: Path
+) -> list[Finding]:
+    """Texts first: where they differ, a conversation differs for the same reason."""
+    findings = file_encodes_alike(tokenizer, file)
+    if findings or reader is None:
+        return findings
+    return file_frames_alike(tokenizer, reader, habits, file)
 
 
 def encoding_is_stable(saved: Checkpoint) -> list[Finding]:
-    """Text that was decoded encodes to the same ids again, so nothing but the normaliser's doing is lost."""
+    """A text has one encoding, and decoded it encodes to the same ids again: only the normaliser's doing is lost."""
     tokenizer = saved.tokenizer
-    findings = []
-    for text in PROBE_TEXTS:
-        ids = plain_ids(tokenizer, text)
-        decoded = token_text(tokenizer, ids)
-        again = plain_ids(tokenizer, decoded)
-        if again != ids:
-            at = first_difference(again, ids)
-            findings.append(
-                Finding(
-                    "decoding changes the text",
-                    f"{text!r}, token {at}",
-                    f"{token_text(tokenizer, ids[at : at + 4])!r} after decoding and encoding again",
-                    f"{token_text(tokenizer, again[at : at + 4])!r}",
-                    "switch clean_up_tokenization_spaces off, and compare tokenizer.json with the base model's",
-                )
+    unsteady = random_text(tokenizer)
+    if unsteady:
+        return [
+            Finding(
+                "encoding is random: a text has other ids from one call to the next",
+                f"{unsteady!r}",
+                "the same ids every time",
+                "different ids (dropout)",
+                'set "dropout" of the model in tokenizer.json to null before saving the tokenizer',
             )
-    return findings
+        ]
+    return [
+        finding
+        for text in PROBE_TEXTS
+        if (finding := _changed_by_decoding(tokenizer, text, plain_ids(tokenizer, text))) is not None
+    ]
+
+
+def _changed_by_decoding(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> Finding | None:
+    again = plain_ids(tokenizer, token_text(tokenizer, ids))
+    if again == ids:
+        return None
+    at = first_difference(again, ids)
+    untidied = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return Finding(
+        "decoding changes the text",
+        f"{text!r}, token {at}",
+        f"{token_text(tokenizer, ids[at : at + 4])!r} after decoding and encoding again",
+        f"{token_text(tokenizer, again[at : at + 4])!r}",
+        "set clean_up_tokenization_spaces to false in tokenizer_config.json"
+        if plain_ids(tokenizer, str(untidied)) == ids
+        else "compare the normalizer, the pre-tokenizer (its add_prefix_space) and the decoder in tokenizer.json with "
+        "those of the base model",
+    )

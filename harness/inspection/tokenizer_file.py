@@ -1,0 +1,136 @@
+"""``tokenizer.json`` read by itself, as servers read it, against what transformers makes of the whole folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.chat.control import control_ids, first_difference, plain_ids, token_text
+from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, sentinel_messages
+from harness.chat.probe import ChatProbe
+from harness.chat.template import render
+from harness.inspection.probe_texts import PROBE_TEXTS, random_text
+from harness.records import Finding
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+NOT_LOADED = (OSError, ValueError, KeyError, ImportError)
+
+
+def as_its_folder_says(folder: Path) -> PreTrainedTokenizerBase | None:
+    """The tokenizer as transformers reads this folder now, whatever was done to it since; None where it cannot."""
+    from transformers import AutoTokenizer
+
+    try:
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except NOT_LOADED:
+        return None
+    return loaded
+
+
+def file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
+    """Servers read tokenizer.json without transformers: it must give the ids that training saw."""
+    if not file.is_file() or random_text(tokenizer):
+        return []
+    raw = _raw(file)
+    return [
+        _encodes_differently(tokenizer, raw, repr(text), says, ids)
+        for text in PROBE_TEXTS
+        if (says := _raw_ids(raw, text)) != (ids := plain_ids(tokenizer, text))
+    ]
+
+
+def file_frames_alike(
+    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase, habits: ChatProbe, file: Path
+) -> list[Finding]:
+    """A conversation has the same ids and leaves the same text by the file alone as by its folder.
+
+    ``reader`` is the folder as transformers reads it; ``tokenizer`` renders, and may have been changed since it was
+    loaded: a token that was added to it in a script is no matter of the folder.
+    """
+    if not file.is_file() or random_text(reader):
+        return []
+    raw = _raw(file)
+    roles = SEVERAL_TURNS if habits.continues else ONE_TURN
+    text = render(tokenizer, sentinel_messages(roles, habits.parts)) + habits.generation_prompt
+    says, ids = _raw_ids(raw, text), plain_ids(reader, text)
+    written = sorted(control_ids(reader).intersection(ids))
+    unknown = [i for i in written if raw.token_to_id(str(reader.convert_ids_to_tokens(i))) != i]
+    if unknown:
+        return [_lacks(reader, raw, unknown, file)]
+    if says != ids:
+        return [_encodes_differently(reader, raw, "a rendered conversation", says, ids)]
+    return list(_flags_differ(reader, raw, written, file))
+
+
+def _raw(file: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    raw = Tokenizer.from_file(str(file))
+    raw.no_truncation()
+    raw.no_padding()
+    return raw
+
+
+def _raw_ids(raw: Any, text: str) -> list[int]:
+    return list(raw.encode(text, add_special_tokens=False).ids)
+
+
+def _encodes_differently(
+    tokenizer: PreTrainedTokenizerBase, raw: Any, where: str, says: list[int], ids: list[int]
+) -> Finding:
+    at = first_difference(says, ids)
+    return Finding(
+        "the tokenizer does not encode as its tokenizer.json says",
+        f"{where}, token {at}",
+        f"{raw.decode(says[at : at + 4], skip_special_tokens=False)!r} in {len(says)} tokens, as in the file",
+        f"{token_text(tokenizer, ids[at : at + 4])!r} in {len(ids)} tokens, as {type(tokenizer).__name__} "
+        "has loaded it",
+        _told_by_the_file(tokenizer),
+    )
+
+
+def _told_by_the_file(tokenizer: PreTrainedTokenizerBase) -> str:
+    from transformers import PreTrainedTokenizerFast
+
+    if type(tokenizer) is PreTrainedTokenizerFast:
+        return (
+            "take out of tokenizer_config.json what changes the tokenizer as it is loaded, or save the tokenizer again"
+        )
+    return (
+        "set tokenizer_class in tokenizer_config.json to PreTrainedTokenizerFast, which reads tokenizer.json as it is"
+    )
+
+
+def _lacks(reader: PreTrainedTokenizerBase, raw: Any, unknown: list[int], file: Path) -> Finding:
+    texts = [token_text(reader, i) for i in unknown]
+    return Finding(
+        f"tokenizer.json lacks the control token {texts[0]!r}, which another file of its folder adds",
+        file.name,
+        ", ".join(f"{text!r} as one token, id {i}" for text, i in zip(texts, unknown, strict=True)),
+        "; ".join(f"{text!r} in {len(_raw_ids(raw, text))} tokens" for text in texts)
+        + " for whoever reads tokenizer.json alone",
+        "load the folder with transformers, call save_pretrained on the tokenizer, and see that the new "
+        "tokenizer.json lists the token under added_tokens",
+    )
+
+
+def _flags_differ(reader: PreTrainedTokenizerBase, raw: Any, written: list[int], file: Path) -> Iterator[Finding]:
+    """A token that one reader leaves out of an answer's text and the other writes into it."""
+    for token_id in written:
+        text = token_text(reader, token_id)
+        by_file = raw.decode([token_id], skip_special_tokens=True)
+        by_transformers = str(reader.decode([token_id], skip_special_tokens=True))
+        if (text.strip() in by_file) != (text.strip() in by_transformers):
+            yield Finding(
+                f"the control token {text!r} is special to one reader of the tokenizer's files and text to another",
+                f"{file.name}, added_tokens, id {token_id}",
+                f"the same text of an answer decoded with skip_special_tokens=True; transformers gives "
+                f"{by_transformers!r}",
+                f"{by_file!r} for whoever reads tokenizer.json alone",
+                'let "special" of the token say the same in tokenizer.json and in tokenizer_config.json',
+            )
