@@ -194,6 +194,18 @@ MEANING = {
     "the template frames user and assistant alike, so nobody can tell who speaks": (
         "Contents are joined by the same text whoever speaks, or by names that count messages instead of reading roles."
     ),
+    "only the last answer of a conversation is ended": (
+        "The control token that ends the last answer, or one that ends a question, stands after no earlier answer. "
+        "Most are guards, which read a whole conversation as one text."
+    ),
+    "the template opens another assistant turn after an answer, although no prompt was asked for": (
+        "Every training row ends with the header of an answer that never comes."
+    ),
+    "the BOS token does not stand first in a training row": "White space or other text is written before BOS.",
+    "the generation prompt is not what training rows have before an answer when tools are offered": (
+        "Tools are written in a prompt and left out of a row, whose last message is an answer."
+    ),
+    "the template ends an answer twice": "The same closing token is written twice after an answer.",
     "the generation prompt ends in a character that training joins with the answer's first word": (
         "A space at the end of the prompt; byte-level tokenizers hold words with the space before them."
     ),

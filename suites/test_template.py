@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.chat import atoms, missing, opening, reasoning, roles, round_trip, tool_turns
+from harness.chat import answer_ends, atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.inspection import checkpoint, drift, reload
 
 pytestmark = [pytest.mark.template, pytest.mark.preflight]
@@ -22,6 +22,10 @@ def test_rows_and_prompts_start_with_the_same_single_bos(tokenizer, chat_probe, 
 
 def test_the_generation_prompt_is_what_rows_have_before_an_answer(tokenizer, chat_probe, no_findings):
     no_findings(opening.generation_prompt_opens_the_turn(tokenizer, chat_probe))
+
+
+def test_every_answer_ends_once_and_opens_no_turn(tokenizer, chat_probe, no_findings):
+    no_findings(answer_ends.every_answer_ends_once(tokenizer, chat_probe))
 
 
 def test_every_role_has_a_header_of_its_own(tokenizer, chat_probe, no_findings):

@@ -1,12 +1,13 @@
 import json
 
 import pytest
-from tokenizers import decoders, pre_tokenizers
+from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from harness.chat import atoms, opening, round_trip
 from harness.chat.probe import probe
 from harness.chat.template import template_digest
+from harness.errors import ModelError
 from harness.inspection import checkpoint, reload, stopping
 from harness.inspection.checkpoint import Checkpoint
 from harness.zoo.parts import CHATML, MARKED, WITH_BOS, tokenizer_with
@@ -235,3 +236,115 @@ def test_a_truncation_at_the_models_own_length_raises_no_alarm(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "tokenizer.json").read_text())["truncation"]["max_length"] == 64
     assert reload.file_holds_no_call_state(tokenizer, tmp_path / "tokenizer.json") == []
+
+
+DEPENDS = "the control token '<|im_end|>'"
+
+
+def test_a_control_token_that_a_word_beside_it_undoes_is_found():
+    tokenizer = tokenizer_with(CHATML, special=("<|im_start|>",))
+    tokenizer.add_tokens([AddedToken("<|im_end|>", single_word=True, special=True)], special_tokens=True)
+    (finding,) = atoms.control_strings_are_atomic(tokenizer, probe(tokenizer))
+    assert finding.what.startswith(DEPENDS)
+    assert "depends on the text beside it" in finding.what
+
+
+@pytest.mark.parametrize("as_special", [False, True])
+def test_a_control_token_that_a_normaliser_changes_within_a_text_is_found(as_special):
+    tokenizer = tokenizer_with(CHATML, special=())
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend("_")
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=as_special)
+    findings = atoms.control_strings_are_atomic(tokenizer, probe(tokenizer))
+    assert any("depends on the text beside it" in finding.what for finding in findings) != as_special
+
+
+def with_bars(bars):
+    user, assistant = (f"<{bars}{name}{bars}>" for name in ("User", "Assistant"))
+    template = (
+        "{% for m in messages %}{{ 'USER' + m['content'] if m['role'] == 'user' else 'ASSISTANT' + m['content'] }}"
+        "{% if m['role'] != 'user' %}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'ASSISTANT' }}{% endif %}"
+    )
+    return template.replace("USER", user).replace("ASSISTANT", assistant)
+
+
+FULL_WIDTH = "\N{FULLWIDTH VERTICAL LINE}"
+ROLES_IN_FULL_WIDTH = (f"<{FULL_WIDTH}User{FULL_WIDTH}>", f"<{FULL_WIDTH}Assistant{FULL_WIDTH}>")
+
+
+def test_a_marker_that_only_looks_like_a_token_of_the_vocabulary_is_found():
+    meant = tokenizer_with(with_bars(FULL_WIDTH), special=ROLES_IN_FULL_WIDTH)
+    assert atoms.control_strings_are_atomic(meant, probe(meant)) == []
+    as_text = tokenizer_with(with_bars("|"))
+    assert atoms.control_strings_are_atomic(as_text, probe(as_text)) == []
+    mistyped = tokenizer_with(with_bars("|"), special=ROLES_IN_FULL_WIDTH)
+    assistant, user = atoms.control_strings_are_atomic(mistyped, probe(mistyped))
+    assert ROLES_IN_FULL_WIDTH[0] in user.remedy
+    assert ROLES_IN_FULL_WIDTH[1] in assistant.remedy
+
+
+def test_a_bos_that_does_not_stand_first_is_found():
+    tokenizer = tokenizer_with("{{ '\n' + bos_token }}" + CHATML)
+    assert "the BOS token does not stand first in a training row" in {
+        finding.what for finding in round_trip.bos_is_single(tokenizer, probe(tokenizer))
+    }
+
+
+@pytest.mark.parametrize(
+    ("where", "who"),
+    [
+        ("m['role'] == 'system'", ["system"]),
+        ("m['role'] == 'tool'", ["tool"]),
+        ("m['role'] == 'user' and loop.index0 > 1", ["user"]),
+    ],
+)
+def test_a_content_that_is_changed_in_one_place_alone_is_found(where, who):
+    template = CHATML.replace("m['content']", f"(m['content'] | lower if {where} else m['content'])")
+    tokenizer = tokenizer_with(template)
+    whats = [finding.what for finding in round_trip.messages_survive(tokenizer, probe(tokenizer))]
+    assert whats == [f"the template changes what the {role} says" for role in who]
+
+
+def test_a_result_of_a_tool_that_is_written_as_json_raises_no_alarm():
+    template = CHATML.replace("m['content']", "(m['content'] | tojson if m['role'] == 'tool' else m['content'])")
+    assert everything_wrong_with(tokenizer_with(template)) == []
+
+
+OFFERED = (
+    "{% if tools %}{{ '<|im_start|>system\n' }}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] }}"
+    "{% endif %}{{ tools | tojson }}{{ '<|im_end|>\n' }}{% endif %}"
+) + CHATML.replace("for m in messages", "for m in messages if not (tools and m['role'] == 'system')")
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "what"),
+    [
+        ("{{ messages[0]['content'] }}", "", "the template loses, doubles or reorders messages"),
+        (" if not (tools and m['role'] == 'system')", "", "the template loses, doubles or reorders messages"),
+        (
+            "if add_generation_prompt",
+            "if add_generation_prompt and not tools",
+            "the generation prompt is not what training rows have before an answer",
+        ),
+    ],
+    ids=["lost", "doubled", "not opened"],
+)
+def test_what_goes_wrong_only_when_tools_are_offered_is_found(written, instead, what):
+    assert everything_wrong_with(tokenizer_with(OFFERED)) == []
+    whats = {finding.what for finding in everything_wrong_with(tokenizer_with(OFFERED.replace(written, instead)))}
+    assert whats == {f"{what} when tools are offered"}
+
+
+def test_a_system_message_that_only_prompts_have_is_told_as_such():
+    template = CHATML.replace(
+        "for m in messages", "for m in messages if m['role'] != 'system' or messages[-1]['role'] == 'user'"
+    )
+    tokenizer = tokenizer_with(template)
+    finding = round_trip.messages_survive(tokenizer, probe(tokenizer))[0]
+    assert finding.found.startswith("the system message is written in a prompt, lost in a row")
+    assert "whoever speaks last" in finding.remedy
+
+
+def test_a_refusal_of_the_template_is_told_in_its_own_words():
+    with pytest.raises(ModelError, match=r"one user message: TemplateError: only poems"):
+        probe(tokenizer_with("{{ raise_exception('only poems\nplease') }}"))

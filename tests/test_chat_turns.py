@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.chat import missing, reasoning, roles, tool_turns
+from harness.chat import answer_ends, missing, reasoning, roles, tool_turns
 from harness.chat.probe import probe
 from harness.zoo.parts import CHATML, MARKED, tokenizer_with
 
@@ -161,3 +161,51 @@ def test_reasoning_out_of_balance_is_found(how, tags):
     assert found(reasoning.reasoning_is_balanced, thinking(how, tags)) == [
         "the template breaks the block of reasoning in an answer"
     ]
+
+
+ENDS = "only the last answer of a conversation is ended"
+OPENS = "the template opens another assistant turn after an answer, although no prompt was asked for"
+BY_THE_LAST_ALONE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] }}"
+    "{% if loop.last or m['role'] != 'assistant' %}{{ '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ANOTHER_END_FOR_THE_LAST = BY_THE_LAST_ALONE.replace(
+    "{% if loop.last or m['role'] != 'assistant' %}{{ '<|im_end|>' }}{% endif %}",
+    "{{ eos_token if loop.last and m['role'] == 'assistant' else '<|im_end|>' }}",
+)
+IF_ASKED = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+ALWAYS = "{{ '<|im_start|>assistant\n' }}"
+BEGINS_EACH_TURN = "{% for m in messages %}{{ eos_token + m['role'] + ': ' + m['content'] }}{% endfor %}{{ eos_token }}"
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED, INSTRUCT, ANOTHER_END_FOR_THE_LAST, BEGINS_EACH_TURN])
+def test_answers_that_end_once_raise_no_alarm(template):
+    assert found(answer_ends.every_answer_ends_once, template) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        (BY_THE_LAST_ALONE, ENDS),
+        (INSTRUCT.replace("m['role'] == 'assistant'", "loop.last"), ENDS),
+        (CHATML.replace(IF_ASKED, ALWAYS), OPENS),
+        (CHATML.replace("<|im_end|>", "<|im_end|><|im_end|>"), "the template ends an answer twice"),
+    ],
+)
+def test_answers_that_do_not_end_once_are_found(template, what):
+    assert found(answer_ends.every_answer_ends_once, template) == [what]
+
+
+def test_a_header_that_nobody_asked_for_is_not_taken_for_the_end_of_an_answer():
+    assert probe(tokenizer_with(CHATML.replace(IF_ASKED, ALWAYS))).terminator == "<|im_end|>"
+
+
+def test_an_end_that_the_generation_prompt_writes_too_is_still_the_end_of_an_answer():
+    closed_by_the_prompt = CHATML.replace(
+        "m['content'] + '<|im_end|>\n'",
+        "m['content'] + ('<|im_end|>\n' if m['role'] == 'assistant' or not loop.last else '')",
+    ).replace(ALWAYS, "{{ '<|im_end|>\n<|im_start|>assistant\n' }}")
+    habits = probe(tokenizer_with(closed_by_the_prompt))
+    assert "<|im_end|>" in habits.generation_prompt
+    assert habits.terminator == "<|im_end|>"

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
-from harness.chat.control import MARKER, control_ids, plain_ids, token_text
+from harness.chat.control import (
+    MARKER,
+    control_ids,
+    control_ids_in,
+    first_difference,
+    name_token,
+    plain_ids,
+    token_text,
+)
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, frame
 from harness.chat.probe import ChatProbe
 from harness.records import Finding
@@ -19,6 +28,7 @@ def control_strings_are_atomic(tokenizer: PreTrainedTokenizerBase, habits: ChatP
         *_special_tokens_are_atomic(tokenizer),
         *_turn_ends_by_a_control_token(tokenizer, habits),
         *_markers_are_atomic(tokenizer, habits),
+        *_neighbours_change_no_control_token(tokenizer, habits),
     ]
 
 
@@ -65,7 +75,8 @@ def _markers_are_atomic(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -
     for marker in sorted(_markers(tokenizer, habits)):
         ids = plain_ids(tokenizer, marker)
         names_a_role = marker[2:-2].lower() in {"system", "user", "assistant", "tool"}
-        if names_a_role or (len(ids) == 1 and ids[0] in controls):
+        meant = next((token for token in sorted(map(str, tokenizer.get_added_vocab())) if _alike(token, marker)), "")
+        if (names_a_role and not meant) or (len(ids) == 1 and ids[0] in controls):
             continue
         findings.append(
             Finding(
@@ -73,11 +84,43 @@ def _markers_are_atomic(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -
                 "the text that the template puts around messages",
                 "one id of the added vocabulary",
                 f"{len(ids)} ids {[token_text(tokenizer, i) for i in ids][:8]}",
-                f"add {marker!r} to the tokenizer as a special token and resize the embeddings, "
+                f"write {meant!r}, the token of the vocabulary that looks like it, in tokenizer.chat_template"
+                if meant
+                else f"add {marker!r} to the tokenizer as a special token and resize the embeddings, "
                 "or use the template that belongs to this tokenizer",
             )
         )
     return findings
+
+
+def _alike(token: str, marker: str) -> bool:
+    """Whether two texts differ only in the kind of their characters, such as bars of full width."""
+    return token != marker and normalize("NFKC", token) == normalize("NFKC", marker)
+
+
+def _neighbours_change_no_control_token(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
+    """The control tokens of a conversation are those of what the template writes, whatever text they touch."""
+    for roles in (ONE_TURN, SEVERAL_TURNS):
+        shown = frame(tokenizer, roles, parts=habits.parts)
+        if shown is None:
+            continue
+        alone = [i for literal in shown.literals for i in control_ids_in(tokenizer, literal)]
+        whole = control_ids_in(tokenizer, shown.text)
+        at = first_difference(whole, alone)
+        if at == len(alone) == len(whole):
+            continue
+        changed = (alone[at:] or whole[at:])[0]
+        return [
+            Finding(
+                f"the control token {name_token(tokenizer, changed)} depends on the text beside it",
+                f"control token {at} of a conversation of {', '.join(roles)}",
+                f"the {len(alone)} control tokens of what the template writes, each recognised alone",
+                f"{len(whole)} control tokens in {shown.text[:120]!r}",
+                "add it as a special token, with normalized=False and single_word=False: "
+                "tokenizer.add_tokens([AddedToken(..., special=True, normalized=False)], special_tokens=True)",
+            )
+        ]
+    return []
 
 
 def _markers(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> set[str]:

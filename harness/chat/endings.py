@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from harness.chat.template import REFUSALS, encode, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+NAMES_SOMEBODY = re.compile(r"\w")
+"""A header of signs alone, such as a colon, may stand before anything."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,19 @@ def ending(
 
     ``single`` shows a user's message and an answer, ``going_on`` the same with another message of the user.
     """
+    last_ids = plain_ids(tokenizer, single.literals[-1])
+    if unasked_header(single, going_on):
+        # What follows the first control token opens a turn that nobody asked for.
+        first = control_ids_in(tokenizer, single.literals[-1])[:1]
+        return Ending(first[0] if first else None, frozenset(first), ends_last_turn=bool(first))
     candidates = control_ids(tokenizer) - set(generation_prompt)
+    if candidates.isdisjoint(last_ids):
+        # The prompt may write what ends a turn as well: it closes the user's turn, or a block that it opens.
+        candidates = (control_ids(tokenizer) & set(last_ids)) or candidates
 
     def closers(ids: list[int]) -> list[int]:
         return [i for i in ids if i in candidates]
 
-    last_ids = plain_ids(tokenizer, single.literals[-1])
     next_ids = last_ids if going_on is None else plain_ids(tokenizer, going_on.literals[2])
     after_last, after_middle = closers(last_ids), closers(next_ids)
     shared = closers(last_ids[: first_difference(last_ids, next_ids)])
@@ -48,6 +59,18 @@ def ending(
     if after_middle:
         return Ending(after_middle[0], frozenset(after_middle[:1]), ends_last_turn=False)
     return Ending(None, frozenset(), ends_last_turn=False)
+
+
+def unasked_header(single: Frame, going_on: Frame | None) -> str:
+    """The end of what opens an answer, where it is also written after the last answer of a row; else nothing.
+
+    A next message of the user takes its place: so it is no part of the answer's own ending.
+    """
+    if going_on is None:
+        return ""
+    after = single.literals[-1]
+    opened = after[first_difference(after, going_on.literals[2]) :].strip()
+    return opened if NAMES_SOMEBODY.search(opened) and single.literals[1].rstrip().endswith(opened) else ""
 
 
 def generation_prompt(tokenizer: PreTrainedTokenizerBase, parts: bool) -> list[int]:

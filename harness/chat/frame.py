@@ -90,6 +90,17 @@ def wants_parts(tokenizer: PreTrainedTokenizerBase) -> bool:
     if frame(tokenizer, ["user"], generation_prompt=True, parts=True) is not None:
         return True
     raise ModelError(
-        "the chat template renders no conversation of one user message, neither with text nor with a list of parts "
-        "as content: check tokenizer.chat_template with apply_chat_template([{'role': 'user', 'content': 'Hello'}])"
+        f"the chat template renders no conversation of one user message: {_refusal(tokenizer)} (neither "
+        "text nor a list of parts is taken as content); check tokenizer.chat_template with "
+        "apply_chat_template([{'role': 'user', 'content': 'Hello'}])"
     )
+
+
+def _refusal(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Why a user's message in plain text is not rendered: the first line of the template's error, or its silence."""
+    try:
+        render(tokenizer, sentinel_messages(["user"]), generation_prompt=True)
+    except REFUSALS as error:
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return "it loses the content, or writes it twice"

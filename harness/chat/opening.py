@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.chat.abilities import TOOL
 from harness.chat.control import first_difference, token_text
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, Frame, frame, sentinel_messages
 from harness.chat.probe import ChatProbe
@@ -29,12 +30,19 @@ def generation_prompt_opens_the_turn(tokenizer: PreTrainedTokenizerBase, habits:
     scaffolding that the model is left to generate; the header that names the role belongs to both. Only the last turn
     is compared: templates of reasoning models write the turns before it differently on purpose.
     """
+    findings = _prompts_agree(tokenizer, habits)
+    if not findings and habits.tools_on_offer == "taken":
+        findings = _prompts_agree(tokenizer, habits, tools=[TOOL])
+    return findings or _first_words_stay_apart(tokenizer, habits)
+
+
+def _prompts_agree(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, **options: Any) -> list[Finding]:
     findings = []
     for roles in _conversations(habits):
-        shown = frame(tokenizer, roles, parts=habits.parts)
+        shown = frame(tokenizer, roles, parts=habits.parts, **options)
         if shown is not None:
-            findings += _prompt_agrees(tokenizer, roles, shown, habits)
-    return findings or _first_words_stay_apart(tokenizer, habits)
+            findings += _prompt_agrees(tokenizer, roles, shown, habits, **options)
+    return findings
 
 
 def _conversations(habits: ChatProbe) -> list[tuple[str, ...]]:
@@ -66,26 +74,27 @@ def _first_words_stay_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProb
 
 
 def _prompt_agrees(
-    tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], shown: Frame, habits: ChatProbe
+    tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], shown: Frame, habits: ChatProbe, **options: Any
 ) -> list[Finding]:
     messages = sentinel_messages(roles, habits.parts)
-    prompt = render(tokenizer, messages[:-1], generation_prompt=True)
+    prompt = render(tokenizer, messages[:-1], generation_prompt=True, **options)
     answer_start = len(shown.text) - len(shown.literals[-1]) - len(shown.sentinels[-1])
     header_start = answer_start - len(shown.literals[-2])
     agreed = first_difference(prompt, shown.text)
     left_in_row = shown.text[_before_open_tag(shown.text, agreed) : answer_start]
-    prompt_ids = encode(tokenizer, messages[:-1], generation_prompt=True)
-    row_ids = encode(tokenizer, messages)
+    prompt_ids = encode(tokenizer, messages[:-1], generation_prompt=True, **options)
+    row_ids = encode(tokenizer, messages, **options)
     shared = first_difference(prompt_ids, row_ids)
     left_in_prompt = token_text(tokenizer, prompt_ids[shared:])
-    opens = not left_in_row.strip() or agreed > _context_end(tokenizer, messages[:-1], shown.text)
+    opens = not left_in_row.strip() or agreed > _context_end(tokenizer, messages[:-1], shown.text, **options)
     names_role = agreed >= header_start + _role_name_end(shown.literals[-2], habits, tokenizer)
     goes_on = not left_in_prompt or (not left_in_row and left_in_prompt.strip()) or TAGS_ONLY.fullmatch(left_in_row)
     if opens and names_role and goes_on:
         return []
     return [
         Finding(
-            "the generation prompt is not what training rows have before an answer",
+            "the generation prompt is not what training rows have before an answer"
+            + (" when tools are offered" if options else ""),
             f"turn {len(roles) // 2}, token {shared}: {token_text(tokenizer, row_ids[max(0, shared - 6) : shared])!r} "
             "is the last that both share",
             f"{shown.text[min(agreed, header_start) : answer_start][:80]!r} before the answer",
@@ -102,10 +111,10 @@ def _before_open_tag(text: str, at: int) -> int:
     return start if start >= 0 and ">" not in text[start:at] else at
 
 
-def _context_end(tokenizer: PreTrainedTokenizerBase, context: list[dict[str, Any]], text: str) -> int:
+def _context_end(tokenizer: PreTrainedTokenizerBase, context: list[dict[str, Any]], text: str, **options: Any) -> int:
     """How far a row agrees with the conversation before the answer, rendered without a generation prompt."""
     try:
-        return first_difference(render(tokenizer, context), text)
+        return first_difference(render(tokenizer, context, **options), text)
     except REFUSALS:
         return 0
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.chat.attempt import attempt
+from harness.chat.endings import NAMES_SOMEBODY
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, frame, message, sentinels
 from harness.chat.probe import ChatProbe
 from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-NAMES_SOMEBODY = re.compile(r"\w")
-"""A header of signs alone, such as a colon, may stand before anything."""
 
 
 def roles_are_told_apart(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.chat.abilities import TOOL
+from harness.chat.attempt import attempt
+from harness.chat.contents import contents_are_kept
 from harness.chat.control import first_difference, plain_ids, token_text
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, sentinel_messages, sentinels, split_at
 from harness.chat.probe import ChatProbe, leading_bos
@@ -13,15 +16,6 @@ from harness.records import Finding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-RICH_CONTENT = (
-    "First Line, with \"Double\" & 'single' quotes; 3 < 4 > 2, 100 % of {braces} and [brackets].\n"
-    "\tdef Indented(x):  return x  # two  spaces\n"
-    "Zweite Zeile: Ä Ö ü ß – naïve café 🙂\n第二行：今天天气很好。\n"
-    "And a Last Line, so long that whoever keeps only the beginning of a message does not get as far as this End."
-)
-"""What people write, in one message: several lines, both cases, quotes, brackets, other scripts, some length."""
 
 
 def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
@@ -33,58 +27,51 @@ def messages_survive(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> l
         conversations.append(SEVERAL_TURNS)
         conversations.append((*SEVERAL_TURNS, "user"))
         conversations.append(ONE_TURN * 6)
-    findings = _rich_content_survives(tokenizer, habits)
+    findings = contents_are_kept(tokenizer, habits)
     for roles in conversations:
-        try:
-            ids = encode(tokenizer, sentinel_messages(roles, habits.parts))
-        except REFUSALS:
-            continue
-        text = token_text(tokenizer, ids)
-        words = sentinels(roles)
-        if split_at(text, words) is not None:
-            continue
-        wrong = [f"{role} ({text.count(word)} times)" for role, word in zip(roles, words, strict=True)]
-        findings.append(
-            Finding(
-                "the template loses, doubles or reorders messages",
-                f"a conversation of {', '.join(roles)}",
-                "each content once, in the order of the messages",
-                f"{', '.join(wrong)} in {text[:120]!r}",
-                "repair the loop over messages in tokenizer.chat_template; a role that is not supported should raise",
-            )
-        )
+        if not _survives(tokenizer, habits, roles):
+            findings.append(_lost(tokenizer, habits, roles))
+        elif habits.tools_on_offer == "taken" and not _survives(tokenizer, habits, roles, tools=[TOOL]):
+            findings.append(_lost(tokenizer, habits, roles, tools=[TOOL]))
     return findings
 
 
-def _rich_content_survives(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """A content is written as it is, but for white space at its ends: nothing cut, escaped, lowered or joined."""
-    findings = []
-    for role in ONE_TURN:
-        messages = sentinel_messages(ONE_TURN, habits.parts)
-        message = messages[ONE_TURN.index(role)]
-        message["content"] = [{"type": "text", "text": RICH_CONTENT}] if habits.parts else RICH_CONTENT
-        try:
-            written = render(tokenizer, messages)
-        except REFUSALS:
-            continue
-        if RICH_CONTENT.strip() in written:
-            continue
-        kept = next(n for n in range(len(RICH_CONTENT), -1, -1) if RICH_CONTENT[:n] in written)
-        findings.append(
-            Finding(
-                f"the template changes what the {role} says",
-                f"character {kept} of {len(RICH_CONTENT)} of a {role} message",
-                f"{RICH_CONTENT[max(0, kept - 20) : kept + 20]!r}",
-                "the content is not written as it is: it is cut, escaped or rewritten",
-                f"let tokenizer.chat_template write message['content'] of the {role} without filters (trim is fine)",
-            )
+def _survives(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, roles: Sequence[str], **options: Any) -> bool:
+    """Whether each content is in the ids once and in order; a conversation that is refused loses nothing."""
+    try:
+        ids = encode(tokenizer, sentinel_messages(roles, habits.parts), **options)
+    except REFUSALS:
+        return True
+    return split_at(token_text(tokenizer, ids), sentinels(roles)) is not None
+
+
+def _lost(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe, roles: Sequence[str], **options: Any) -> Finding:
+    messages = sentinel_messages(roles, habits.parts)
+    words = dict(zip(sentinels(roles), roles, strict=True))
+    text = token_text(tokenizer, encode(tokenizer, messages, **options))
+    found = ", ".join(f"{role} ({text.count(word)} times)" for word, role in words.items()) + f" in {text[:120]!r}"
+    remedy = "repair the loop over messages in tokenizer.chat_template; a role that is not supported should raise"
+    lost = [word for word in words if word not in text]
+    prompt = attempt(tokenizer, messages[:-1], generation_prompt=True, **options) if roles[-1] == "assistant" else None
+    if lost and prompt is not None and all(word in prompt for word in lost):
+        who = " and the ".join(words[word] for word in lost)
+        found = f"the {who} message is written in a prompt, lost in a row: {found}"
+        remedy = (
+            "let tokenizer.chat_template write it whoever speaks last: it looks at the last message, which is the "
+            "user's in a prompt and the assistant's in a row"
         )
-    return findings
+    return Finding(
+        "the template loses, doubles or reorders messages" + (" when tools are offered" if options else ""),
+        f"a conversation of {', '.join(roles)}",
+        "each content once, in the order of the messages",
+        found,
+        remedy,
+    )
 
 
 def bos_is_single(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
-    """A row and a prompt start with the same number of BOS tokens, none or one."""
-    findings = []
+    """A row and a prompt start with the same number of BOS tokens, none or one, and BOS has no other place."""
+    findings = _bos_stands_first(tokenizer, habits)
     user = sentinel_messages(["user"], habits.parts)
     prompt_run = leading_bos(encode(tokenizer, user, generation_prompt=True), tokenizer.bos_token_id)
     for what, run in (("a training row", habits.bos_run), ("a prompt of inference", prompt_run)):
@@ -109,6 +96,23 @@ def bos_is_single(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list
             )
         )
     return findings
+
+
+def _bos_stands_first(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
+    """A row that has a BOS token, which is no eos token, begins with it; it may stand in later places as well."""
+    ids = encode(tokenizer, sentinel_messages(ONE_TURN, habits.parts))
+    bos = tokenizer.bos_token_id
+    if bos is None or bos == tokenizer.eos_token_id or bos not in ids or ids[0] == bos:
+        return []
+    return [
+        Finding(
+            "the BOS token does not stand first in a training row",
+            f"token {ids.index(bos)} of a row of {', '.join(ONE_TURN)}",
+            f"{tokenizer.bos_token!r} as the first token",
+            f"{token_text(tokenizer, ids[: ids.index(bos)])!r} before it",
+            "take what stands before bos_token, such as a line break, out of tokenizer.chat_template",
+        )
+    ]
 
 
 def rendering_is_repeatable(tokenizer: PreTrainedTokenizerBase, habits: ChatProbe) -> list[Finding]:
