@@ -85,6 +85,14 @@ def test_prompts_end_where_answers_begin(as_trained, no_findings):
     no_findings(prompts.prompts_end_where_answers_begin(as_trained))
 
 
+def test_texts_open_the_answer_as_the_template_does(as_trained, no_findings):
+    no_findings(prompts.texts_open_the_answer(as_trained))
+
+
+def test_masks_that_rows_bring_are_used(as_trained, no_findings):
+    no_findings(collation.masks_of_rows_are_used(as_trained))
+
+
 def test_content_and_terminator_of_every_turn_are_supervised_and_nothing_else(as_trained, no_findings):
     no_findings(mask.turns_are_supervised(as_trained))
 

@@ -7,11 +7,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 from transformers import DataCollatorForSeq2Seq, TrainingArguments
 
 from harness import preflight
 from harness.errors import PreflightError, UsageError
+from harness.inspection.stand_in import stand_in_trainer
 from harness.zoo.parts import CHATML, MARKED, ROWS, plain_trainer, prepared_as, sft_trainer, tokenizer_with
 
 
@@ -198,3 +200,71 @@ def test_a_line_break_that_is_neither_in_the_prompt_nor_learned_is_found():
     )
     with pytest.raises(PreflightError, match="tokens stand between the prompt of inference"):
         preflight(sft_trainer(short))
+
+
+def test_a_prompt_that_was_rendered_without_the_generation_prompt_is_found():
+    tokenizer = tokenizer_with(CHATML, eos="<|im_end|>", special=("<|im_start|>",))
+
+    def rows(opened):
+        return [
+            {
+                "prompt": tokenizer.apply_chat_template(
+                    row["messages"][:-1], tokenize=False, add_generation_prompt=opened
+                ),
+                "completion": row["messages"][-1]["content"],
+            }
+            for row in ROWS
+        ]
+
+    assert preflight(stand_in_trainer(tokenizer, rows(True))).failed == ()
+    with pytest.raises(PreflightError, match="does not open the assistant's turn as the template does"):
+        preflight(stand_in_trainer(tokenizer, rows(False)))
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_mask_that_prepared_rows_bring_is_to_be_used(used):
+    rows = prepared(tokenizer_with(CHATML))
+    trainer = sft_trainer(CHATML)
+    trainer.train_dataset = Dataset.from_list(
+        [
+            {
+                "input_ids": row["input_ids"],
+                "labels": row["labels"] if used else row["input_ids"],
+                "completion_mask": [int(label != -100) for label in row["labels"]],
+            }
+            for row in rows
+        ]
+    )
+    if used:
+        assert preflight(trainer).failed == ()
+    else:
+        with pytest.raises(PreflightError, match="the rows bring a completion_mask"):
+            preflight(trainer)
+
+
+def test_rows_of_unknown_origin_that_end_at_one_length_are_found():
+    tokenizer = tokenizer_with(CHATML)
+    whole = prepared(tokenizer, ROWS * 2)
+    cut = [{key: value[:34] for key, value in row.items()} for row in whole]
+    collator = DataCollatorForSeq2Seq(tokenizer, padding=True)
+    assert preflight(plain_trainer(tokenizer, whole, collator)).failed == ()
+    with pytest.raises(PreflightError, match="many answers are cut off"):
+        preflight(plain_trainer(tokenizer, cut, collator))
+
+
+def test_padding_on_the_left_without_a_mask_is_found():
+    tokenizer = tokenizer_with(CHATML)
+    inner = DataCollatorForSeq2Seq(tokenizer, padding=True)
+    tokenizer.padding_side = "left"
+
+    def without_mask(rows):
+        return {key: value for key, value in inner(rows).items() if key != "attention_mask"}
+
+    with pytest.raises(PreflightError, match="padding stands before a row") as raised:
+        preflight(plain_trainer(tokenizer, prepared(tokenizer), without_mask), ROWS)
+    assert "changes the labels" not in str(raised.value)
+
+
+def test_what_is_no_trainer_is_one_sentence():
+    with pytest.raises(UsageError, match="a str was given, which is no transformers Trainer"):
+        preflight("train.py")

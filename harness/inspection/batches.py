@@ -152,6 +152,22 @@ def _width(batch: Batch) -> int:
     return max(map(len, batch.inputs["input_ids"]))
 
 
+def brought_masks(dataset: Any, limit: int) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Columns of prepared rows that hold a 0 or a 1 for every token, by name; those of attention and kind left out."""
+    others = {"input_ids", "labels", "attention_mask", "token_type_ids", "special_tokens_mask", "position_ids"}
+    names = set(getattr(dataset, "column_names", None) or ()) - others
+    if not names or "input_ids" not in (dataset.column_names or ()) or not hasattr(dataset, "__len__"):
+        return {}
+    first = dataset[0]
+    chosen = [name for name in sorted(names) if _is_mask(first.get(name), first["input_ids"])]
+    rows = [dataset[number] for number in range(min(limit, len(dataset)))] if chosen else []
+    return {name: tuple(tuple(int(bit) for bit in row[name]) for row in rows) for name in chosen}
+
+
+def _is_mask(value: Any, ids: Any) -> bool:
+    return isinstance(value, list) and len(value) == len(ids) and all(bit in (0, 1) for bit in value)
+
+
 def dropped_rows(dataset: Any) -> int:
     """How many rows trl's filter took out of a training set because every label of theirs is ignored.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.chat.control import name_token
 from harness.inspection.batches import IGNORED, Batch
-from harness.inspection.documents import Segment, segments
+from harness.inspection.documents import Segment, is_padded_before, segments
 from harness.inspection.matching import Inspection, packed_rows, place
 from harness.records import Finding
 
@@ -32,7 +32,24 @@ def labels_are_the_ids(seen: Inspection) -> list[Finding]:
 
 def padding_is_ignored(seen: Inspection) -> list[Finding]:
     """Padding has no label and no attention, and no real token is taken for padding."""
-    return [finding for batch in seen.batches for finding in _padding_of(batch)]
+    return [finding for batch in seen.batches for finding in (*_padding_of(batch), *_padding_without_mask(batch))]
+
+
+def _padding_without_mask(batch: Batch) -> list[Finding]:
+    if "attention_mask" in batch.inputs or len(batch.features) != len(batch.inputs["input_ids"]):
+        return []
+    rows = zip(batch.inputs["input_ids"].tolist(), batch.features, strict=True)
+    padded = [b for b, (ids, feature) in enumerate(rows) if is_padded_before(ids, feature.get("input_ids"))]
+    return [
+        Finding(
+            "padding stands before a row and is read as its text",
+            f"prepared row {batch.first_row + b}",
+            "an attention_mask of 0 on the padding, or padding on the right",
+            "a batch without attention_mask",
+            "return attention_mask from the collator",
+        )
+        for b in padded[:1]
+    ]
 
 
 def _padding_of(batch: Batch) -> list[Finding]:
@@ -115,6 +132,29 @@ def collator_keeps_labels(seen: Inspection) -> list[Finding]:
                 )
             )
     return findings
+
+
+def masks_of_rows_are_used(seen: Inspection) -> list[Finding]:
+    """Where prepared rows bring a mask of their own, what it leaves out is not learned."""
+    for name, rows in seen.brought_masks.items():
+        for match in seen.matches:
+            bits = rows[match.segment.row] if match.segment.row < len(rows) else ()
+            labels = match.segment.labels
+            if match.segment.start or len(bits) != len(labels) or not any(bits):
+                continue
+            learned = [i for i, bit in enumerate(bits) if i > 0 and not bit and labels[i] != IGNORED]
+            if learned:
+                return [
+                    Finding(
+                        f"the rows bring a {name}, and tokens that it leaves out are learned all the same",
+                        place(match, learned[0]),
+                        f"labels of -100 where {name} is 0",
+                        f"{len(learned)} such tokens are learned",
+                        "let the trainer use it (completion_only_loss=True or assistant_only_loss=True in trl), or "
+                        "bring labels",
+                    )
+                ]
+    return []
 
 
 def _masks_anything(batch: Batch) -> bool:

@@ -32,7 +32,10 @@ def segments(batch: Batch) -> list[Segment]:
     lengths = _lengths(batch)
     found = []
     for b, (row_ids, row_labels) in enumerate(zip(ids, labels, strict=True)):
-        kept = _kept(row_ids, None if mask is None else mask[b], lengths if len(ids) == 1 else lengths[b : b + 1])
+        known = batch.features[b].get("input_ids") if len(batch.features) == len(ids) else None
+        kept = _kept(
+            row_ids, None if mask is None else mask[b], lengths if len(ids) == 1 else lengths[b : b + 1], known
+        )
         row_positions = None if positions is None else [positions[b][i] for i in kept]
         borders = _borders(None if mask is None else mask[b], kept)
         for start, end in _documents(len(kept), row_positions, _packed_lengths(batch, b, len(ids)), borders):
@@ -53,11 +56,20 @@ def _lengths(batch: Batch) -> list[int]:
     return [len(feature["input_ids"]) for feature in batch.features if "input_ids" in feature]
 
 
-def _kept(ids: Sequence[int], mask: Any, lengths: Sequence[int]) -> list[int]:
-    """The positions that are not padding: by the mask, else by how long the prepared rows are."""
+def _kept(ids: Sequence[int], mask: Any, lengths: Sequence[int], known: Any) -> list[int]:
+    """The positions that are not padding: by the mask, else by how long the prepared rows are, and where they stand."""
     if isinstance(mask, list) and mask and isinstance(mask[0], int):
         return [i for i, kept in enumerate(mask) if kept]
-    return list(range(min(len(ids), sum(lengths)) if lengths else len(ids)))
+    length = min(len(ids), sum(lengths)) if lengths else len(ids)
+    if is_padded_before(ids, known):
+        return list(range(len(ids) - length, len(ids)))
+    return list(range(length))
+
+
+def is_padded_before(ids: Sequence[int], row: Any) -> bool:
+    """Whether a prepared row stands at the end of its batch row and not at its beginning."""
+    row = [int(token) for token in row or ()]
+    return 0 < len(row) < len(ids) and list(ids[-len(row) :]) == row and list(ids[: len(row)]) != row
 
 
 def _packed_lengths(batch: Batch, row: int, rows: int) -> list[int]:

@@ -11,7 +11,7 @@ from harness.chat.conversation import PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
 from harness.chat.template import prepare
 from harness.errors import UsageError
-from harness.inspection.batches import IGNORED, Batch, collated, collated_for_evaluation, dropped_rows
+from harness.inspection.batches import IGNORED, Batch, brought_masks, collated, collated_for_evaluation, dropped_rows
 from harness.inspection.documents import Segment, segments
 from harness.inspection.origins import Match, Origins, unknown
 from harness.inspection.row_forms import is_own_form, rows_as_trained
@@ -35,7 +35,9 @@ class Inspection:
     ``sources`` the rows as they were read, where they are known. ``plain`` tells that they are text without turns.
     ``tokenizer`` has the template that rows are trained with; ``serving`` is the tokenizer of inference, and
     ``serving_options`` the template's variables as they are set there (None: as each row sets them).
-    ``limit_is_default`` tells that nobody chose ``max_length``. ``evaluation`` is the same of the evaluation rows.
+    ``brought_masks`` holds columns of the prepared rows, by name, that are 0 or 1 for every token and are not the
+    attention's. ``limit_is_default`` tells that nobody chose ``max_length``. ``evaluation`` is the same of the rows of
+    evaluation.
     """
 
     batches: tuple[Batch, ...]
@@ -48,6 +50,7 @@ class Inspection:
     sources: tuple[Source, ...]
     max_length: int | None
     limit_is_default: bool
+    brought_masks: Mapping[str, tuple[tuple[int, ...], ...]]
     rows: int | None
     dropped: int
     plain: bool
@@ -108,6 +111,7 @@ def inspect_batches(
         dropped=_dropped(trainer.train_dataset, batches, unused, given=rows is not None and bool(sources)),
         plain=_is_plain(sources, matches),
         limit_is_default=_limit_is_default(trainer.args),
+        brought_masks=brought_masks(trainer.train_dataset, limit),
     )
     return replace(training, evaluation=_evaluation(trainer, training, limit))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.chat.control import first_difference, name_token, quoted, token_text
+from harness.chat.control import control_ids, first_difference, name_token, quoted, token_text
 from harness.chat.conversation import Conversation, PlainText
 from harness.chat.template import REFUSALS, encode
 from harness.chat.tokens import tokens_of
@@ -125,6 +125,49 @@ def prompts_end_where_answers_begin(seen: Inspection) -> list[Finding]:
         if shared < min(len(ends), len(match.segment.ids)):
             merged.append((match, shared, ends))
     return [_merged(seen, *merged[0], count=len(merged))] if merged else []
+
+
+def texts_open_the_answer(seen: Inspection) -> list[Finding]:
+    """Rows of text that are written in the template's control tokens open the assistant's turn as the template does.
+
+    A prompt that was rendered beforehand ends with the generation prompt; a text, or ids alone, hold some such turn.
+    """
+    header = set(seen.habits.generation_prompt_ids) & control_ids(seen.tokenizer)
+    if not header:
+        return []
+    written = [match for match in seen.matches if _is_text(seen, match) and header & set(match.segment.ids)]
+    wrong = [match for match in written if not _opens(seen, match)]
+    if len(wrong) < len(written):
+        return []  # pieces of longer texts, some of which open no turn
+    return [
+        Finding(
+            "a row in the chat template's tokens does not open the assistant's turn as the template does",
+            f"{place(match, 0)}; {len(wrong)} rows like it",
+            f"{quoted(seen.tokenizer, seen.habits.generation_prompt_ids)} before the answer",
+            f"{_before_the_answer(seen, match)}",
+            "render prompts with add_generation_prompt=True, and name the assistant's role as the template does; or "
+            "give the trainer messages and let it render them",
+        )
+        for match in wrong[:1]
+    ]
+
+
+def _is_text(seen: Inspection, match: Match) -> bool:
+    source = None if match.source is None else seen.sources[match.source]
+    return match.likeness in ("whole", "cut", "unknown") and not isinstance(source, Conversation)
+
+
+def _opens(seen: Inspection, match: Match) -> bool:
+    """Whether the generation prompt, its white space at the end aside, stands before the answer, or anywhere."""
+    text = token_text(seen.tokenizer, match.segment.ids)
+    prompt = _prompt_of_text(seen, match)
+    openings = {seen.habits.generation_prompt.rstrip(), seen.habits.assistant_header.rstrip()}
+    return any(prompt.rstrip().endswith(opening) if prompt else opening in text for opening in openings)
+
+
+def _before_the_answer(seen: Inspection, match: Match) -> str:
+    prompt = _prompt_of_text(seen, match)
+    return repr(prompt[-60:]) if prompt else quoted(seen.tokenizer, match.segment.ids[:16])
 
 
 def _prompt_of_text(seen: Inspection, match: Match) -> str:

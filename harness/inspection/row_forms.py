@@ -54,11 +54,11 @@ def _with_known_roles(row: Source) -> Source:
 
 
 def _renders(row: Source, document: Segment, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the document is this row, or begins like it."""
+    """Whether the document is this row, or most of it."""
     try:
         text = row_text(tokenizer, row)
     except REFUSALS:
         return False
     (tokens,) = tokens_of(tokenizer, [text], add_special_tokens=False)
     shorter = min(len(document.ids), len(tokens.ids))
-    return document.ids[:shorter] == tokens.ids[:shorter]
+    return document.ids[:shorter] == tokens.ids[:shorter] and 2 * shorter > len(tokens.ids)
