@@ -88,7 +88,7 @@ def judged(template: Template) -> Judged:
         habits = probe(tokenizer)
         findings = [finding for check in CHAT.values() for finding in check(tokenizer, habits)]
     except HarnessError as error:
-        return Judged(template.origin, template.name, str(error).partition(":")[0], ())
+        return Judged(template.origin, template.name, str(error), ())
     evidence = {finding.what: f"{finding.where}: {finding.found}" for finding in reversed(findings)}
     return Judged(template.origin, template.name, "", tuple(sorted(evidence.items())))
 
