@@ -101,6 +101,14 @@ def test_what_is_lost_of_tools_is_found(template, what):
     assert bool(findings) == (what is not None)
 
 
+def test_a_text_that_is_lost_beside_a_call_is_noted_and_is_no_finding():
+    silent = with_tools(content="('' if m['tool_calls'] else m['content'])")
+    assert found(tool_turns.tools_are_written_whole, silent) == []
+    noted = {name: "\n".join(probe(tokenizer_with(t)).notes) for name, t in (("kept", with_tools()), ("lost", silent))}
+    assert "only the call" in noted["lost"]
+    assert "only the call" not in noted["kept"]
+
+
 def test_arguments_in_pythons_writing_are_found():
     template = with_tools(call=NAME + " + (dict(call['function']['arguments']) | string) + '}'")
     assert found(tool_turns.tools_are_written_whole, template) == ["a tool call or its result is not written whole"]

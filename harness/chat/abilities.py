@@ -132,6 +132,14 @@ def argument_forms(tokenizer: PreTrainedTokenizerBase, parts: bool) -> tuple[Arg
     return tuple(found)
 
 
+def keeps_text_beside_a_call(tokenizer: PreTrainedTokenizerBase, form: ArgumentForm, parts: bool) -> bool:
+    """Whether what an answer says before it calls a tool is written; ``form`` is one that the template takes."""
+    word = sentinel(0, "said")
+    arguments = {"word": "tree"} if form == "mapping" else '{"word": "tree"}'
+    text = _with_tool_result(tokenizer, "tool", arguments, parts, said=message("assistant", word, parts))
+    return text is None or word in text
+
+
 def reasoning(tokenizer: PreTrainedTokenizerBase, continues: bool, parts: bool) -> Reasoning:
     """In which turns the template writes an answer's ``reasoning_content``: that of earlier turns is often dropped."""
     messages = sentinel_messages(["user", "assistant"] * (2 if continues else 1), parts)
@@ -177,11 +185,16 @@ def _tool_support(tokenizer: PreTrainedTokenizerBase, parts: bool) -> Support:
     return "refused"
 
 
-def _with_tool_result(tokenizer: PreTrainedTokenizerBase, role: str, arguments: object, parts: bool) -> str | None:
-    """A question, a tool call, its result in this role, and an answer; None where the template refuses it."""
+def _with_tool_result(
+    tokenizer: PreTrainedTokenizerBase, role: str, arguments: object, parts: bool, said: dict[str, Any] | None = None
+) -> str | None:
+    """A question, a tool call, its result in this role, and an answer; None where the template refuses it.
+
+    ``said`` is the message that the call is a part of; an empty one where it is not given.
+    """
     call = {"type": "function", "id": "callabcde", "function": {"name": "look_up", "arguments": arguments}}
     user, asked, told, answer = sentinel_messages(["user", "assistant", "tool", "assistant"], parts)
-    asked = {"role": "assistant", "content": "", "tool_calls": [call]}
+    asked = (said or {"role": "assistant", "content": ""}) | {"tool_calls": [call]}
     told |= {"role": role, "name": "look_up", "tool_call_id": "callabcde"}
     return attempt(tokenizer, [user, asked, told, answer])
 

@@ -202,6 +202,11 @@ def _notes(tokenizer: PreTrainedTokenizerBase, parts: bool, *, continues: bool) 
             "text that is rendered first and tokenised afterwards gets a second BOS: "
             "tokenise it with add_special_tokens=False"
         )
+    for form in abilities.argument_forms(tokenizer, parts)[:1]:
+        if not abilities.keeps_text_beside_a_call(tokenizer, form, parts):
+            notes.append(
+                "the text of an answer that calls a tool is not written, only the call: rows with both lose it"
+            )
     if _content_reaches_controls(tokenizer, parts):
         notes.append(
             "control strings inside a message become control tokens: clean untrusted text, "
