@@ -169,7 +169,7 @@ class RowPreview:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report format prints, in the order in which it is printed."""
+    """Everything a report format prints, in the order in which it is printed; ``cases`` is how many have run."""
 
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
@@ -181,6 +181,7 @@ class Report:
     rows: tuple[RowPreview, ...] = ()
     fail_on: frozenset[str] = field(default_factory=frozenset)
     next_steps: tuple[str, ...] = ()
+    cases: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
-
-from jinja2 import meta
 
 from harness.chat.control import control_ids, name_token
 from harness.chat.conversation import Conversation, PlainText
+from harness.chat.switches import template_variables
 from harness.inspection.mask import wanted_turns
 from harness.inspection.matching import Inspection, place
 from harness.inspection.origins import Match
@@ -99,43 +98,28 @@ def _says_nothing(seen: Inspection, match: Match, message: int) -> bool:
 
 def template_options_are_known(seen: Inspection) -> list[Finding]:
     """Every variable that rows or inference hand to the template is one that it reads: a typo is ignored in silence."""
-    known = template_variables(seen.tokenizer) | template_variables(seen.serving) | _arguments(seen.tokenizer)
-    given: Counter[str] = Counter()
-    for source in seen.sources:
-        if isinstance(source, Conversation):
-            given.update(source.options.keys())
-    given.update((seen.serving_options or {}).keys())
+    read = template_variables(seen.tokenizer) | template_variables(seen.serving)
+    known = read | _arguments(seen.tokenizer)
+    by_rows = Counter(name for source in seen.sources if isinstance(source, Conversation) for name in source.options)
+    given = {name: f"chat_template_kwargs of {count} rows" for name, count in by_rows.items()}
+    given |= dict.fromkeys(seen.serving_options or {}, "the variables of inference (--serving)")
     return [
         Finding(
             "the chat template does not know a variable that it is given",
-            f"chat_template_kwargs, {name!r}, in {count} rows" if count else f"the options of inference, {name!r}",
-            f"one of {', '.join(sorted(template_variables(seen.tokenizer)))}",
+            f"{where}, {name!r}",
+            f"one of {', '.join(sorted(read)) or 'none, since the template reads no variable'}",
             _nearest(name, known),
-            "correct the name; the template ignores what it does not know",
+            "correct the name, or leave it out: the template ignores what it does not know",
         )
-        for name, count in given.items()
+        for name, where in given.items()
         if name not in known
     ]
-
-
-def template_variables(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """The names that the template's source reads and does not set itself."""
-    template = tokenizer.chat_template
-    texts = template.values() if isinstance(template, Mapping) else [template or ""]
-    # transformers' own environment: it knows the {% generation %} tag, which plain Jinja does not.
-    from transformers.utils.chat_template_utils import _compile_jinja_template
-
-    return {
-        name
-        for text in texts
-        for name in meta.find_undeclared_variables(_compile_jinja_template(text).environment.parse(text))
-    }
 
 
 def _arguments(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     return set(inspect.signature(tokenizer.apply_chat_template).parameters)
 
 
-def _nearest(name: str, known: set[str]) -> str:
+def _nearest(name: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"{name!r}, perhaps meant to be {nearest[0]!r}" if nearest else f"{name!r}"

@@ -82,7 +82,7 @@ def inspect_batches(
             f"a {type(trainer).__name__} was given, which is no transformers Trainer (nor trl's SFTTrainer): give the "
             "trainer that train() would be called on"
         )
-    declared: Policy | None = None if supervised is None else _declared(supervised)
+    declared: Policy | None = None if supervised is None else declared_policy(supervised)
     if getattr(getattr(trainer.model, "config", None), "is_encoder_decoder", False):
         raise UsageError(
             f"the trainer's model ({type(trainer.model).__name__}) is an encoder-decoder, whose labels are no copy of "
@@ -131,7 +131,13 @@ def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspectio
     )
 
 
-def _declared(text: str) -> Policy:
+def declared_policy(text: str) -> Policy:
+    """The policy of this name.
+
+    Raises:
+        UsageError: there is none.
+
+    """
     policies: tuple[Policy, ...] = get_args(Policy)
     policy = next((policy for policy in policies if policy == text), None)
     if policy is None:

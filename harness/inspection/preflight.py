@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import PreflightError
+from harness.findings import spelled_out
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from harness.inspection.matching import Inspection
 
 SHOWN = 3
-"""Findings of one case that a message spells out."""
+"""Kinds of finding of one case that a message spells out."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,4 @@ def _outcome(case: CaseResult) -> str:
 def _spelled_out(failed: Sequence[CaseResult]) -> Iterator[str]:
     for case in failed:
         yield f"\n{case.name}"
-        yield from (str(finding) for finding in case.findings[:SHOWN])
-        if len(case.findings) > SHOWN:
-            yield f"and {len(case.findings) - SHOWN} more like these"
+        yield from spelled_out(case.findings, SHOWN)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -50,7 +51,7 @@ def stand_in_trainer(
         isinstance(row, Conversation) and any(generation_marks(tokenizer, row)) for row in read
     )
     options = {
-        "output_dir": str(Path(tempfile.gettempdir()) / "pytest-sft-stand-in"),  # nothing is ever saved there
+        "output_dir": nowhere(),
         "assistant_only_loss": marked,
         "per_device_train_batch_size": 4,
         "max_length": None,
@@ -101,6 +102,13 @@ def _shaped(row: Conversation | PlainText, keep_messages: bool) -> dict[str, Any
         return {"messages": messages, **beside}
     split = len(messages) - 1 if row.completion_from is None else row.completion_from
     return {"prompt": messages[:split], "completion": messages[split:], **beside}
+
+
+def nowhere() -> str:
+    """A folder for trainers that never save: it goes when Python ends, since each trainer makes it anew."""
+    folder = tempfile.mkdtemp(prefix="pytest-sft-stand-in-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:

@@ -168,6 +168,7 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         rows=tuple(records.rows),
         fail_on=options.fail_on,
         next_steps=tuple(_next_steps(config, options, records)),
+        cases=records.cases,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from harness import baselines
 from harness.errors import UsageError
 from harness.gate import margin_for
+from harness.inspection.matching import declared_policy
 from harness.once import default_cache
 from harness.plugin.arguments import DEFAULT_MODEL
 from harness.records import SampleSet
@@ -106,7 +107,7 @@ def read_options(config: pytest.Config) -> Options:
         recipe=recipe,
         trainer=get("trainer"),
         train_data=train_data,
-        supervised=get("supervised"),
+        supervised=_supervised(get("supervised"), get("trainer")),
         serving=dict(get("serving")) or None,
         samples=_samples(get("samples")),
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
@@ -178,6 +179,12 @@ def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
                     "choice, target or references for free text."
                 )
     return sets
+
+
+def _supervised(text: str | None, trainer: str | None) -> str | None:
+    if text is not None and trainer is None:
+        raise UsageError("--supervised says what --trainer is meant to learn; give it with --trainer.")
+    return None if text is None else declared_policy(text)
 
 
 def _update_name(named: list[str], updating: bool) -> str | None:

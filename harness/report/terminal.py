@@ -127,7 +127,8 @@ def _summary(report: Report) -> Panel:
     if report.broken:
         grid.add_row(f"{len(report.broken):,}", Text("✗ broken case", style=_BAD), _FATAL)
     if not grid.row_count:
-        grid.add_row("", "nothing was measured", "")
+        ran = f"{numbers.of_things(report.cases, 'case')} ran and held; " if report.cases else ""
+        grid.add_row("", f"{ran}nothing was measured", "")
     colour = "green" if summary.passes(report) else "red"
     title = Text(f" {summary.headline(report)} ", style=f"bold {colour}")
     body = Group(grid, Text(""), Text(summary.rule(report), style=_QUIET))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -14,7 +12,7 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Traine
 from harness.chat.probe import probe
 from harness.chat.record import chat_record
 from harness.inspection.checkpoint import Checkpoint
-from harness.inspection.stand_in import stand_in_trainer, tiny_model
+from harness.inspection.stand_in import nowhere, stand_in_trainer, tiny_model
 
 PROSE = """The gate opens at noon and closes at six. A fox may cross the garden before the rain begins.
 user assistant system Assistant: User: System: What is the capital of the country? It is a quiet town by the sea.
@@ -121,7 +119,7 @@ def plain_trainer(
     """A transformers ``Trainer`` over rows that the user's own code has prepared (``input_ids``, ``labels``)."""
     from datasets import Dataset
 
-    settings = {"output_dir": str(Path(tempfile.gettempdir()) / "pytest-sft-zoo"), "report_to": "none", "use_cpu": True}
+    settings = {"output_dir": nowhere(), "report_to": "none", "use_cpu": True}
     settings |= {"save_strategy": "no", "per_device_train_batch_size": 4, "remove_unused_columns": False}
     return kind(
         model=tiny_model(tokenizer) if model is None else model,
