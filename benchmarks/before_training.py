@@ -33,9 +33,7 @@ from harness.references import parse_reference
 from harness.rows import read_rows
 from harness.training.data import without_bars
 
-WORDS = ("the", "gate", "opens", "at", "noon", "fox", "may", "cross", "garden", "before", "rain", "begins", "quiet", "town")
-    "the gate opens at noon a fox may cross garden before rain begins who asks what people see from quiet town".split()
-)
+WORDS = ("the", "gate", "opens", "at", "noon", "a", "fox", "may", "cross", "garden", "before", "rain", "begins", "town")
 
 
 def main() -> None:
