@@ -11,6 +11,7 @@ from harness.inspection.folder_templates import templates_in
 from harness.inspection.probe_texts import random_text
 from harness.inspection.reload import encoding_is_stable, saving_keeps_the_tokenizer, tokenizer_is_what_its_file_says
 from harness.zoo.parts import CHATML, checkpoint_of, tokenizer_with
+from tokenizer_kinds import sentencepiece_like
 
 OTHER = CHATML.replace("<|im_end|>\n", "<|im_end|>")
 
@@ -85,6 +86,33 @@ def test_a_token_that_is_special_to_one_reader_alone_is_found(folder):
     assert "special to one reader" in finding.what
     edit(folder / "tokenizer.json", marked("<|end|>", special=True))
     assert tokenizer_is_what_its_file_says(loaded(folder)) == []
+
+
+def test_a_token_that_swallows_white_space_for_one_reader_alone_is_found(folder):
+    end = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("<|im_end|>")
+    entry = {"content": "<|im_end|>", "lstrip": False, "rstrip": True, "normalized": False, "special": True}
+    entry["single_word"] = False
+    edit(folder / "tokenizer_config.json", lambda stated: stated.update(added_tokens_decoder={str(end): entry}))
+    assert AutoTokenizer.from_pretrained(folder).added_tokens_decoder[end].rstrip
+    (finding,) = tokenizer_is_what_its_file_says(loaded(folder))
+    assert "other control tokens or texts" in finding.what
+
+
+@pytest.mark.parametrize("prefix", [{}, {"legacy": True}, {"legacy": False}], ids=str)
+def test_older_models_may_disagree_on_the_space_mark_after_a_control_token(tmp_path, prefix):
+    tokenizer = sentencepiece_like("first")
+    tokenizer.chat_template = CHATML
+    tokenizer.save_pretrained(tmp_path)
+    spaces = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+    as_of_old = {"normalizer": {"type": "Sequence", "normalizers": spaces}, "pre_tokenizer": None}
+    edit(tmp_path / "tokenizer.json", lambda stated: stated.update(as_of_old))
+    edit(
+        tmp_path / "tokenizer_config.json", lambda stated: stated.update({"tokenizer_class": "LlamaTokenizer"} | prefix)
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    saved = loaded(tmp_path)
+    assert type(saved.tokenizer).__name__ == "LlamaTokenizer"
+    assert tokenizer_is_what_its_file_says(saved) == []
 
 
 def test_a_control_token_that_is_special_to_nobody_raises_no_alarm(tmp_path):

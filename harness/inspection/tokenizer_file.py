@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[F
         return []
     raw = _raw(file)
     return [
-        _encodes_differently(tokenizer, raw, repr(text), says, ids)
+        _encodes_differently(tokenizer, raw, text, says, ids)
         for text in PROBE_TEXTS
         if (says := _raw_ids(raw, text)) != (ids := plain_ids(tokenizer, text))
     ]
@@ -47,24 +48,40 @@ def file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[F
 def file_frames_alike(
     tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase, habits: ChatProbe, file: Path
 ) -> list[Finding]:
-    """A conversation has the same ids and leaves the same text by the file alone as by its folder.
+    """A conversation has the same control tokens around the same texts by the file alone as by its folder.
 
     ``reader`` is the folder as transformers reads it; ``tokenizer`` renders, and may have been changed since it was
-    loaded: a token that was added to it in a script is no matter of the folder.
+    loaded: a token that was added to it in a script is no matter of the folder. Texts are compared as texts: whether
+    one that follows a control token begins with a space mark, tokenizers of older models have never agreed on.
     """
     if not file.is_file() or random_text(reader):
         return []
     raw = _raw(file)
     roles = SEVERAL_TURNS if habits.continues else ONE_TURN
     text = render(tokenizer, sentinel_messages(roles, habits.parts)) + habits.generation_prompt
-    says, ids = _raw_ids(raw, text), plain_ids(reader, text)
+    ids = plain_ids(reader, text)
     written = sorted(control_ids(reader).intersection(ids))
     unknown = [i for i in written if raw.token_to_id(str(reader.convert_ids_to_tokens(i))) != i]
     if unknown:
         return [_lacks(reader, raw, unknown, file)]
-    if says != ids:
-        return [_encodes_differently(reader, raw, "a rendered conversation", says, ids)]
+    says = _outline(_raw_ids(raw, text), written, lambda piece: raw.decode(piece, skip_special_tokens=False))
+    has = _outline(ids, written, lambda piece: _untidied(reader, piece))
+    if says != has:
+        return [_framed_differently(says, has)]
     return list(_flags_differ(reader, raw, written, file))
+
+
+def _outline(ids: Sequence[int], controls: Sequence[int], decode: Callable[[list[int]], str]) -> list[int | str]:
+    """Control tokens as ids, and what stands between them as text without the spaces at its ends."""
+    outline: list[int | str] = []
+    for is_control, run in itertools.groupby(ids, key=lambda token: token in controls):
+        tokens = list(run)
+        outline += tokens if is_control else [decode(tokens).strip(" ")]
+    return [piece for piece in outline if piece != ""]
+
+
+def _untidied(reader: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    return str(reader.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _raw(file: Path) -> Any:
@@ -81,12 +98,12 @@ def _raw_ids(raw: Any, text: str) -> list[int]:
 
 
 def _encodes_differently(
-    tokenizer: PreTrainedTokenizerBase, raw: Any, where: str, says: list[int], ids: list[int]
+    tokenizer: PreTrainedTokenizerBase, raw: Any, text: str, says: list[int], ids: list[int]
 ) -> Finding:
     at = first_difference(says, ids)
     return Finding(
         "the tokenizer does not encode as its tokenizer.json says",
-        f"{where}, token {at}",
+        f"{text!r}, token {at}",
         f"{raw.decode(says[at : at + 4], skip_special_tokens=False)!r} in {len(says)} tokens, as in the file",
         f"{token_text(tokenizer, ids[at : at + 4])!r} in {len(ids)} tokens, as {type(tokenizer).__name__} "
         "has loaded it",
@@ -103,6 +120,18 @@ def _told_by_the_file(tokenizer: PreTrainedTokenizerBase) -> str:
         )
     return (
         "set tokenizer_class in tokenizer_config.json to PreTrainedTokenizerFast, which reads tokenizer.json as it is"
+    )
+
+
+def _framed_differently(says: list[int | str], has: list[int | str]) -> Finding:
+    at = first_difference(says, has)
+    return Finding(
+        "a conversation has other control tokens or texts by tokenizer.json alone than by its folder",
+        f"a rendered conversation, piece {at} of control tokens and the texts between them",
+        f"{says[at : at + 2]}, as in the file",
+        f"{has[at : at + 2]}, as transformers reads the folder",
+        "compare lstrip, rstrip, normalized and single_word of the control token in tokenizer.json and in "
+        "tokenizer_config.json, or save the tokenizer again",
     )
 
 
