@@ -7,6 +7,8 @@ import json
 import pytest
 from transformers import AddedToken, AutoTokenizer
 
+from harness.chat.atoms import control_strings_are_atomic
+from harness.chat.probe import probe
 from harness.inspection.folder_templates import templates_in
 from harness.inspection.probe_texts import random_text
 from harness.inspection.reload import encoding_is_stable, saving_keeps_the_tokenizer, tokenizer_is_what_its_file_says
@@ -186,3 +188,13 @@ def test_the_remedy_names_what_changes_the_text(folder, prefix):
     assert findings
     assert all(("pre-tokenizer" in finding.remedy) == prefix for finding in findings)
     assert all(("clean_up_tokenization_spaces" in finding.remedy) != prefix for finding in findings)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_control_tokens_that_a_flag_splits_have_the_flag_in_the_remedy(split):
+    tokenizer = tokenizer_with(CHATML)
+    habits = probe(tokenizer)
+    tokenizer.split_special_tokens = split
+    findings = control_strings_are_atomic(tokenizer, habits)
+    assert bool(findings) == split
+    assert all("split_special_tokens" in finding.remedy for finding in findings if "special token" in finding.what)

@@ -43,8 +43,10 @@ def _special_tokens_are_atomic(tokenizer: PreTrainedTokenizerBase) -> list[Findi
                     "tokenizer.all_special_tokens",
                     f"one id, {token_id}",
                     f"{len(ids)} ids, {ids[:8]}",
-                    "add it to the vocabulary with tokenizer.add_special_tokens, or load the tokenizer files of the "
-                    "base model again",
+                    "set split_special_tokens to false in tokenizer_config.json"
+                    if getattr(tokenizer, "split_special_tokens", False)
+                    else "add it to the vocabulary with tokenizer.add_special_tokens, or load the tokenizer files of "
+                    "the base model again",
                 )
             )
     return findings
