@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.chat.control import control_ids_in, name_token
+from harness.chat.control import control_ids_in, name_token, plain_ids
 from harness.chat.endings import unasked_header
 from harness.chat.frame import ONE_TURN, SEVERAL_TURNS, Frame, frame
 from harness.chat.probe import ChatProbe
@@ -61,7 +61,8 @@ def _earlier_answers_end(tokenizer: PreTrainedTokenizerBase, shown: Frame) -> li
 
 def _no_end_is_doubled(tokenizer: PreTrainedTokenizerBase, shown: Frame, habits: ChatProbe) -> list[Finding]:
     for literal in shown.literals[2::2]:
-        written = control_ids_in(tokenizer, literal)
+        # Next to each other: an end of the turn and, on a line of its own, one of the whole text are usual.
+        written = plain_ids(tokenizer, literal)
         last = literal is shown.literals[-1]
         # A token that ends sequences and begins them may well end one turn and begin the next.
         ends = habits.closing_ids if last else habits.closing_ids - {tokenizer.bos_token_id}

@@ -111,7 +111,10 @@ def inspect_batches(
         dropped=_dropped(trainer.train_dataset, batches, unused, given=rows is not None and bool(sources)),
         plain=_is_plain(sources, matches),
         limit_is_default=_limit_is_default(trainer.args),
-        brought_masks=brought_masks(trainer.train_dataset, limit),
+        # Said to be False and not left open, completion_only_loss is the user's word against trl's own column.
+        brought_masks={}
+        if getattr(trainer.args, "completion_only_loss", None) is False
+        else brought_masks(trainer.train_dataset, limit),
     )
     return replace(training, evaluation=_evaluation(trainer, training, limit))
 
