@@ -11,8 +11,9 @@ from harness.chat.control import name_token, quoted
 from harness.chat.conversation import Conversation
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
-from harness.inspection.matching import Inspection, Policy, ending_ids, place
+from harness.inspection.matching import Inspection, ending_ids, place
 from harness.inspection.origins import Match
+from harness.inspection.policy import Policy
 from harness.records import Finding
 
 DECLARED: dict[Policy, str] = {

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from harness.chat.conversation import PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
 from harness.chat.template import prepare
 from harness.errors import UsageError
-from harness.inspection.batches import IGNORED, Batch, brought_masks, collated, collated_for_evaluation, dropped_rows
+from harness.inspection.batches import Batch, brought_masks, collated, collated_for_evaluation, dropped_rows
 from harness.inspection.documents import Segment, segments
 from harness.inspection.origins import Match, Origins, unknown
+from harness.inspection.policy import Policy, declared_policy, limit_is_default, supervision_policy
 from harness.inspection.row_forms import is_own_form, rows_as_trained
 from harness.inspection.source_rows import Source, SourceRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
-
-Policy = Literal["every turn", "last turn", "completion", "every turn of the completion", "whole row", "undeclared"]
-"""Which tokens are meant to be learned. ``undeclared`` where only the labels themselves could tell."""
 
 LIMIT = 1000
 """Prepared rows that are inspected, from the first on."""
@@ -110,7 +108,7 @@ def inspect_batches(
         rows=None if rows is None else len(rows),
         dropped=_dropped(trainer.train_dataset, batches, unused, given=rows is not None and bool(sources)),
         plain=_is_plain(sources, matches),
-        limit_is_default=_limit_is_default(trainer.args),
+        limit_is_default=limit_is_default(trainer.args),
         # Said to be False and not left open, completion_only_loss is the user's word against trl's own column.
         brought_masks={}
         if getattr(trainer.args, "completion_only_loss", None) is False
@@ -132,20 +130,6 @@ def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspectio
     return replace(
         training, batches=tuple(batches), matches=matches, sources=sources, plain=_is_plain(sources, matches)
     )
-
-
-def declared_policy(text: str) -> Policy:
-    """The policy of this name.
-
-    Raises:
-        UsageError: there is none.
-
-    """
-    policies: tuple[Policy, ...] = get_args(Policy)
-    policy = next((policy for policy in policies if policy == text), None)
-    if policy is None:
-        raise UsageError(f"supervised {text!r} is no policy: write one of {', '.join(map(repr, policies))}")
-    return policy
 
 
 def packed_rows(seen: Inspection) -> Iterator[tuple[Batch, list[Match]]]:
@@ -194,21 +178,6 @@ def served_tokenizer(trainer: Trainer) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def supervision_policy(trainer: Trainer, sources: Sequence[Source], found: Iterable[Segment]) -> Policy:
-    """What the trainer's arguments and the columns declare as supervised, as trl reads them."""
-    args = trainer.args
-    completion_only = getattr(trainer, "completion_only_loss", False)
-    if getattr(args, "assistant_only_loss", False):
-        return "every turn of the completion" if completion_only else "every turn"
-    if completion_only:
-        return "completion"
-    if hasattr(args, "completion_only_loss") and not any(IGNORED in segment.labels[1:] for segment in found):
-        return "whole row"
-    if sources and all(isinstance(source, PlainText) and source.has_prompt for source in sources):
-        return "completion"
-    return "undeclared"
-
-
 def _rows_beside(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
     """The source columns that trl keeps in a prepared set that it has not packed; nothing where there are none."""
     columns = set(getattr(dataset, "column_names", None) or ())
@@ -225,12 +194,6 @@ def _dropped(dataset: Any, batches: Sequence[Batch], unused: int, *, given: bool
         return dropped_rows(dataset)
     looked_at = sum(len(batch.features) for batch in batches)
     return unused if hasattr(dataset, "__len__") and looked_at == len(dataset) else 0
-
-
-def _limit_is_default(args: Any) -> bool:
-    """Whether nobody chose ``max_length``: it is what the arguments' class would have set by itself."""
-    defaults = {field.name: field.default for field in fields(args)} if is_dataclass(args) else {}
-    return "max_length" in defaults and getattr(args, "max_length", None) == defaults["max_length"]
 
 
 def _is_plain(sources: Sequence[Source], matches: Sequence[Match]) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from harness import baselines
 from harness.errors import UsageError
 from harness.gate import margin_for
-from harness.inspection.matching import declared_policy
+from harness.inspection.policy import declared_policy
 from harness.once import default_cache
 from harness.plugin.arguments import DEFAULT_MODEL
 from harness.records import SampleSet
