@@ -60,13 +60,17 @@ def collated(trainer: Trainer, limit: int) -> list[Batch]:
 
 def collated_for_evaluation(trainer: Trainer, limit: int) -> list[Batch]:
     """The same of the evaluation rows (of the first set, where there are several); nothing where there are none."""
-    dataset = trainer.eval_dataset
-    if isinstance(dataset, dict):
-        dataset = next(iter(dataset.values()), None)
+    dataset = evaluation_set(trainer)
     if dataset is None:
         return []
     with _untouched(trainer):
         return _batches(_loader(trainer.get_eval_dataloader, dataset), limit, trainer.args.eval_batch_size)
+
+
+def evaluation_set(trainer: Trainer) -> Any:
+    """The trainer's evaluation set, the first where there are several; None where there is none."""
+    dataset = trainer.eval_dataset
+    return next(iter(dataset.values()), None) if isinstance(dataset, dict) else dataset
 
 
 def _loader(build: Callable[..., Any], *arguments: Any) -> Any:
@@ -79,12 +83,13 @@ def _loader(build: Callable[..., Any], *arguments: Any) -> Any:
                 "made (building another TrainingArguments or SFTConfig does so): build the trainer last"
             ) from error
         raise UsageError(
-            f"the trainer's data loader cannot be built ({type(error).__name__}: {_first_line(error)}): train() would "
-            "fail in the same way; look at the data set, the sampler and dataloader_* of the arguments"
+            f"the trainer's data loader cannot be built ({type(error).__name__}: {first_line_of(error)}): train() "
+            "would fail in the same way; look at the data set, the sampler and dataloader_* of the arguments"
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line_of(error: BaseException) -> str:
+    """What an exception of the user's code says, on one line."""
     return next(iter(str(error).strip().splitlines()), "no message")
 
 
@@ -119,8 +124,8 @@ def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     except (Exception, SystemExit) as error:  # whatever the user's collator raises
         raise UsageError(
             f"the trainer's data collator ({name}) fails on its own prepared rows with {type(error).__name__}: "
-            f"{_first_line(error)}: train() would fail in the same way; use a collator that pads labels too, and that "
-            "leaves tensors on the CPU"
+            f"{first_line_of(error)}: train() would fail in the same way; use a collator that pads labels too, and "
+            "that leaves tensors on the CPU"
         ) from error
     lacking = [key for key in ("input_ids", "labels") if key not in batch]
     if lacking:

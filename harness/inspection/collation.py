@@ -13,10 +13,9 @@ def labels_are_the_ids(seen: Inspection) -> list[Finding]:
     """A label is the id at its own position, or ignored: the model does the shift."""
     findings = []
     for match in seen.matches:
-        pairs = enumerate(zip(match.segment.ids, match.segment.labels, strict=True))
-        wrong = [(i, label) for i, (token_id, label) in pairs if label not in (token_id, IGNORED)]
+        wrong = match.segment.misplaced
         if wrong:
-            at, label = wrong[0]
+            at, label = wrong[0], match.segment.labels[wrong[0]]
             shifted = at + 1 < len(match.segment.ids) and match.segment.ids[at + 1] == label
             findings.append(
                 Finding(

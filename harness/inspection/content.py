@@ -56,8 +56,8 @@ def _paired(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 def _injected(seen: Inspection, match: Match, message: int, held: list[int]) -> Finding:
-    source = None if match.source is None else seen.sources[match.source]
-    role = source.messages[message]["role"] if isinstance(source, Conversation) else "unknown"
+    source = seen.conversation_of(match)
+    role = source.messages[message]["role"] if source is not None else "unknown"
     return Finding(
         "the content of a message is read as the structure of the conversation",
         f"{place(match, held[0])}, in message {message} ({role})",
@@ -87,7 +87,7 @@ def no_answer_is_empty(seen: Inspection) -> list[Finding]:
 
 
 def _says_nothing(seen: Inspection, match: Match, message: int) -> bool:
-    source = None if match.source is None else seen.sources[match.source]
+    source = seen.source_of(match)
     if source is None:
         return False
     if isinstance(source, PlainText):

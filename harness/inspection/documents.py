@@ -23,6 +23,12 @@ class Segment:
     labels: tuple[int, ...]
     positions: tuple[int, ...] | None = None
 
+    @property
+    def misplaced(self) -> list[int]:
+        """Where a label is neither the id at its own position nor ignored."""
+        pairs = enumerate(zip(self.ids, self.labels, strict=True))
+        return [i for i, (token, label) in pairs if label not in (token, IGNORED)]
+
 
 def segments(batch: Batch) -> list[Segment]:
     """The documents of a batch, without padding; a packed row gives one for each restart of its position ids."""

@@ -14,7 +14,7 @@ import torch
 
 from harness.inspection.batches import Batch, light
 from harness.inspection.documents import Segment
-from harness.inspection.loss_run import can_run, computed_loss, in_float32, left_as_it_was
+from harness.inspection.loss_run import can_run, computed_loss, heard_logits, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection, packed_rows, place
 from harness.records import Finding
 
@@ -103,11 +103,10 @@ def _one_row(batch: Batch, row: int) -> dict[str, Any]:
 def _logits(trainer: Trainer, inputs: Mapping[str, Any]) -> torch.Tensor | None:
     """The logits that the trainer's loss is computed of; None where the model does not return any."""
     model = trainer.model
-    with left_as_it_was(trainer), in_float32(model), _same_chances(), _listening(model) as heard, torch.no_grad():
+    with left_as_it_was(trainer), in_float32(model), _same_chances(), heard_logits(model) as heard, torch.no_grad():
         model.train()
         computed_loss(trainer, inputs)
-    logits = getattr(heard[-1], "logits", None) if heard else None
-    return logits.float().cpu() if isinstance(logits, torch.Tensor) and logits.dim() == 3 else None
+    return heard[-1].float().cpu() if heard and heard[-1].dim() == 3 else None
 
 
 @contextmanager
@@ -116,13 +115,3 @@ def _same_chances() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
-
-
-@contextmanager
-def _listening(model: torch.nn.Module) -> Iterator[list[Any]]:
-    heard: list[Any] = []
-    handle = model.register_forward_hook(lambda *call: heard.append(call[-1]))
-    try:
-        yield heard
-    finally:
-        handle.remove()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UsageError
-from harness.inspection.batches import Batch
+from harness.inspection.batches import Batch, first_line_of
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -29,12 +29,28 @@ def computed_loss(trainer: Trainer, inputs: Mapping[str, Any], num_items_in_batc
     try:
         loss: torch.Tensor = trainer.compute_loss(trainer.model, given, **count)
     except Exception as error:  # whatever the user's compute_loss raises
-        reason = next(iter(str(error).strip().splitlines()), "no message")
         raise UsageError(
-            f"the trainer's compute_loss fails on its own batch ({type(error).__name__}: {reason}): train() would fail "
-            "in the same way; see that model, collator and compute_loss belong together"
+            f"the trainer's compute_loss fails on its own batch ({type(error).__name__}: {first_line_of(error)}): "
+            "train() would fail in the same way; see that model, collator and compute_loss belong together"
         ) from error
     return loss
+
+
+@contextmanager
+def heard_logits(model: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """The logits of every forward pass of the model in the meantime, where it returns any."""
+    heard: list[torch.Tensor] = []
+
+    def keep(*call: Any) -> None:
+        logits = getattr(call[-1], "logits", None)
+        if isinstance(logits, torch.Tensor):
+            heard.append(logits)
+
+    handle = model.register_forward_hook(keep)
+    try:
+        yield heard
+    finally:
+        handle.remove()
 
 
 @contextmanager

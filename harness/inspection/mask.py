@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.chat.control import name_token, quoted
-from harness.chat.conversation import Conversation
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
 from harness.inspection.matching import Inspection, ending_ids, place
@@ -61,7 +60,7 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
         return [_masked(match, masked, seen, None)] if masked else []
     if seen.policy == "undeclared" and not match.spans.turns:
         return []  # text without turns, of which a marker or an offset may have chosen a part
-    if any(label not in (token, IGNORED) for token, label in zip(match.segment.ids, match.segment.labels, strict=True)):
+    if match.segment.misplaced:
         return []  # labels that are no copy of the ids are another case's finding, and say nothing of the mask
     wanted, allowed = wanted_turns(match, seen), _allowed(match, seen)
     findings = []
@@ -81,8 +80,8 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
 
 def _ends_here(match: Match, turn: Turn, seen: Inspection) -> bool:
     """Whether the template would end this turn: one that calls tools may go on, or end in a way of its own."""
-    source = None if match.source is None else seen.sources[match.source]
-    if not isinstance(source, Conversation) or not seen.habits.ends_last_turn:
+    source = seen.conversation_of(match)
+    if source is None or not seen.habits.ends_last_turn:
         return False
     following = source.messages[turn.message + 1 : turn.message + 2]
     calls = source.messages[turn.message].get("tool_calls")
@@ -92,8 +91,8 @@ def _ends_here(match: Match, turn: Turn, seen: Inspection) -> bool:
 def _left_out_at_the_end(match: Match, wanted: Sequence[Turn], seen: Inspection) -> list[Finding]:
     """The last turn alone, or every turn, is a way of masking; all but the last one is none, unless the row says so."""
     last = match.spans.turns[-1]
-    source = None if match.source is None else seen.sources[match.source]
-    fields = source.messages[last.message].values() if isinstance(source, Conversation) else ()
+    source = seen.conversation_of(match)
+    fields = source.messages[last.message].values() if source is not None else ()
     says_so = any(isinstance(value, int | float) and value == 0 for value in fields)  # weight: 0, train: false
     if last in wanted or says_so:
         return []

@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.chat.conversation import PlainText, read_row
+from harness.chat.conversation import Conversation, PlainText, read_row
 from harness.chat.probe import ChatProbe, probe
 from harness.chat.template import prepare
 from harness.errors import UsageError
-from harness.inspection.batches import Batch, brought_masks, collated, collated_for_evaluation, dropped_rows
+from harness.inspection.batches import (
+    Batch,
+    brought_masks,
+    collated,
+    collated_for_evaluation,
+    dropped_rows,
+    evaluation_set,
+)
 from harness.inspection.documents import Segment, segments
 from harness.inspection.origins import Match, Origins, unknown
 from harness.inspection.policy import Policy, declared_policy, limit_is_default, supervision_policy
@@ -53,6 +60,15 @@ class Inspection:
     dropped: int
     plain: bool
     evaluation: Inspection | None = None
+
+    def source_of(self, match: Match) -> Source | None:
+        """The source row of a document, where it is known."""
+        return None if match.source is None else self.sources[match.source]
+
+    def conversation_of(self, match: Match) -> Conversation | None:
+        """The source row of a document, where it is known and holds messages."""
+        source = self.source_of(match)
+        return source if isinstance(source, Conversation) else None
 
 
 def inspect_batches(
@@ -123,9 +139,8 @@ def _evaluation(trainer: Trainer, training: Inspection, limit: int) -> Inspectio
     if not batches:
         return None
     found = [segment for batch in batches for segment in segments(batch)]
-    dataset = trainer.eval_dataset
-    dataset = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
-    sources = tuple(read_row(row, number) for number, row in enumerate(_rows_beside(dataset, limit)))
+    beside = _rows_beside(evaluation_set(trainer), limit)
+    sources = tuple(read_row(row, number) for number, row in enumerate(beside))
     matches, _ = _matched(found, sources, training.tokenizer, training.habits, trainer.args)
     return replace(
         training, batches=tuple(batches), matches=matches, sources=sources, plain=_is_plain(sources, matches)

@@ -25,7 +25,7 @@ def answers_follow_the_prompt(seen: Inspection) -> list[Finding]:
     """Every answer that is learned follows the prompt of inference, and nothing stands unlearned between the two."""
     findings = []
     for match in seen.matches:
-        source = _conversation(seen, match)
+        source = seen.conversation_of(match)
         if source is None or match.offset or match.likeness not in ("whole", "cut"):
             continue
         for turn in wanted_turns(match, seen):
@@ -33,11 +33,6 @@ def answers_follow_the_prompt(seen: Inspection) -> list[Finding]:
             if prompt is not None:
                 findings += _after_the_prompt(seen, match, turn, prompt)
     return findings
-
-
-def _conversation(seen: Inspection, match: Match) -> Conversation | None:
-    source = None if match.source is None else seen.sources[match.source]
-    return source if isinstance(source, Conversation) else None
 
 
 def _prompt(seen: Inspection, source: Conversation, turn: Turn) -> list[int] | None:
@@ -153,8 +148,7 @@ def texts_open_the_answer(seen: Inspection) -> list[Finding]:
 
 
 def _is_text(seen: Inspection, match: Match) -> bool:
-    source = None if match.source is None else seen.sources[match.source]
-    return match.likeness in ("whole", "cut", "unknown") and not isinstance(source, Conversation)
+    return match.likeness in ("whole", "cut", "unknown") and seen.conversation_of(match) is None
 
 
 def _opens(seen: Inspection, match: Match) -> bool:
@@ -171,7 +165,7 @@ def _before_the_answer(seen: Inspection, match: Match) -> str:
 
 
 def _prompt_of_text(seen: Inspection, match: Match) -> str:
-    source = None if match.source is None else seen.sources[match.source]
+    source = seen.source_of(match)
     return source.prompt if isinstance(source, PlainText) and source.has_prompt and not match.offset else ""
 
 

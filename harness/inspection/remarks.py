@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.chat.control import token_text
-from harness.chat.conversation import Conversation
 from harness.chat.probe import leading_bos
 from harness.inspection.mask import DECLARED, ends_are_learned
 from harness.inspection.matching import Inspection
@@ -58,8 +57,8 @@ def _unwritten(seen: Inspection) -> int:
     """How many messages of the assistant, of the first documents, have text that is not in their row."""
     count = 0
     for match in seen.matches[:LOOKED_AT]:
-        source = None if match.source is None else seen.sources[match.source]
-        if isinstance(source, Conversation) and match.likeness == "whole":
+        source = seen.conversation_of(match)
+        if source is not None and match.likeness == "whole":
             text = token_text(seen.tokenizer, match.segment.ids)
             said = (message for message in source.messages if message["role"] == "assistant")
             count += sum(not all(part in text for part in _texts(message)) for message in said)

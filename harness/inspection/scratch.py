@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,6 @@ def borrowed_model(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
     buffers = {id(buffer) for buffer in model.buffers()}
     kept = [(tensor, tensor.data, tensor.grad) for tensor in tensors]
     modes = [(module, module.training) for module in model.modules()]
-    counted = {name: copy.copy(getattr(trainer, name)) for name in ("_total_train_tokens",) if hasattr(trainer, name)}
     states = random.getstate(), np.random.get_state()
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), left_as_it_was(trainer):
@@ -48,7 +46,5 @@ def borrowed_model(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
                 tensor.data, tensor.grad = data, gradient
             for module, training in modes:
                 module.training = training
-            for name, value in counted.items():
-                setattr(trainer, name, value)
             random.setstate(states[0])
             np.random.set_state(states[1])

@@ -7,16 +7,14 @@ whatever it is called and however it is scaled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from harness.chat.control import name_token
 from harness.inspection.batches import IGNORED, Batch
-from harness.inspection.loss_run import computed_loss, in_float32, left_as_it_was
+from harness.inspection.loss_run import computed_loss, heard_logits, in_float32, left_as_it_was
 from harness.inspection.matching import Inspection
 from harness.records import Finding
 
@@ -48,14 +46,15 @@ class Taught:
 
 def taught(trainer: Trainer, batch: Batch) -> Taught | None:
     """What the trainer's loss teaches on a batch; None where the model gives no logits to read it from."""
-    with left_as_it_was(trainer), in_float32(trainer.model), _logits_of(trainer.model) as heard, torch.enable_grad():
+    with left_as_it_was(trainer), in_float32(trainer.model), heard_logits(trainer.model) as heard, torch.enable_grad():
         loss = computed_loss(trainer, batch.inputs)
-        if not heard or not loss.requires_grad:
+        trained = [logits for logits in heard if logits.requires_grad]
+        if not trained or not loss.requires_grad:
             return None
-        (gradient,) = torch.autograd.grad(loss, heard[-1], allow_unused=True)
+        (gradient,) = torch.autograd.grad(loss, trained[-1], allow_unused=True)
     if gradient is None or gradient.dim() != 3:
         return None
-    return _read(gradient.cpu().double(), heard[-1].detach().cpu().double().softmax(-1))
+    return _read(gradient.cpu().double(), trained[-1].detach().cpu().double().softmax(-1))
 
 
 def _read(gradient: torch.Tensor, likely: torch.Tensor) -> Taught:
@@ -67,22 +66,6 @@ def _read(gradient: torch.Tensor, likely: torch.Tensor) -> Taught:
     flat = weights.squeeze(-1)
     on = flat > 1e-5 * flat.max()
     return Taught(targets.squeeze(-1).masked_fill(~on, IGNORED), flat * on)
-
-
-@contextmanager
-def _logits_of(model: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
-    heard: list[torch.Tensor] = []
-
-    def keep(*call: Any) -> None:
-        logits = getattr(call[-1], "logits", None)
-        if isinstance(logits, torch.Tensor) and logits.requires_grad:
-            heard.append(logits)
-
-    handle = model.register_forward_hook(keep)
-    try:
-        yield heard
-    finally:
-        handle.remove()
 
 
 def what_is_wrong(seen: Inspection, batch: Batch, found: Taught) -> list[Finding]:

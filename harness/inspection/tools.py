@@ -22,7 +22,7 @@ def tools_of_the_rows_are_rendered(seen: Inspection) -> list[Finding]:
 def _names_are_written(seen: Inspection) -> list[Finding]:
     findings = []
     for match in seen.matches:
-        source = _conversation(seen, match)
+        source = seen.conversation_of(match)
         if source is None or not _is_complete(match):
             continue
         text = token_text(seen.tokenizer, match.segment.ids)
@@ -76,11 +76,6 @@ def _arguments_are_their_own(seen: Inspection) -> list[Finding]:
         )
         for name, key, (row, message) in foreign[:1]
     ]
-
-
-def _conversation(seen: Inspection, match: Match) -> Conversation | None:
-    source = None if match.source is None else seen.sources[match.source]
-    return source if isinstance(source, Conversation) else None
 
 
 def _calls(source: Conversation) -> Iterator[tuple[int, Mapping[str, Any]]]:
