@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.records import Finding
+
+Note = Callable[[str], None]
+"""Told what is worth knowing and no failure: what was measured, and why nothing could be said."""
+
+
+def silent(_: str) -> None:
+    """A note that nobody reads."""
 
 
 def spelled_out(findings: Sequence[Finding], limit: int) -> Iterator[str]:

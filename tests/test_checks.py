@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.inspection import checks
+import harness.dataset.checks
+import harness.handover.checks
+import harness.inspection.checks
+import harness.loop.checks
 
 SUITES = Path(__file__).parent.parent / "suites"
-TABLES = {name: table for name, table in vars(checks).items() if name.isupper() and isinstance(table, dict)}
+MODULES = (harness.inspection.checks, harness.loop.checks, harness.handover.checks, harness.dataset.checks)
+TABLES = {
+    f"{module.__name__}.{name}": table
+    for module in MODULES
+    for name, table in vars(module).items()
+    if name.isupper() and isinstance(table, dict)
+}
 ALL = {name: check for table in TABLES.values() for name, check in table.items()}
 
 

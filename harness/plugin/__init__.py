@@ -17,6 +17,9 @@ pytest_plugins = (
     "harness.plugin.fixtures.checkpoint",
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
+    "harness.plugin.fixtures.loop",
+    "harness.plugin.fixtures.delivery",
+    "harness.plugin.fixtures.dataset",
     "harness.plugin.fixtures.saying",
 )
 

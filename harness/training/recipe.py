@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.errors import RecipeError
+from harness.training.extra_keys import ExtraKeys, extra_keys, trl_keys
 
 if TYPE_CHECKING:
     from trl import ModelConfig, ScriptArguments, SFTConfig
@@ -54,6 +55,11 @@ class Recipe:
         """The base model's reference; a ``model_revision`` joins it after an ``@``."""
         return _model(self.values)
 
+    @property
+    def extra(self) -> ExtraKeys:
+        """What it says beyond trl's keys."""
+        return extra_keys(self.values)
+
 
 def check_recipe_file(path: Path) -> dict[str, Any]:
     """Read the YAML and say what can be said without trl: it is there, well formed, and asks for nothing refused."""
@@ -79,6 +85,7 @@ def load_recipe(path: Path) -> Recipe:
     """
     values = check_recipe_file(path)
     _check_keys(path, values)
+    _check_types(path, values)
     recipe = Recipe(path, values)
     configs(recipe, {"output_dir": str(path.parent)})
     return recipe
@@ -88,7 +95,7 @@ def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments
     """Return trl's three configurations of a recipe, with ``changes`` over what it says."""
     from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
-    values = _where_silent() | dict(recipe.values) | dict(changes)
+    values = trl_keys(_where_silent() | dict(recipe.values) | dict(changes))
     _check_types(recipe.path, values)
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig), exit_on_error=False)
     parser.set_defaults_with_config(**values)
@@ -166,7 +173,7 @@ class _UniqueKeysLoader(yaml.SafeLoader):
 
 
 def _check_keys(path: Path, values: Mapping[str, Any]) -> None:
-    known = _hints()
+    known = _hints() | typing.get_type_hints(ExtraKeys)
     for key in values:
         if key in known or key in REFUSED:
             continue
@@ -177,7 +184,7 @@ def _check_keys(path: Path, values: Mapping[str, Any]) -> None:
 
 def _check_types(path: Path, values: Mapping[str, Any]) -> None:
     """Check what the parser does not: it converts texts and takes every other value as it comes."""
-    hints = _hints()
+    hints = _hints() | typing.get_type_hints(ExtraKeys)
     for key, value in values.items():
         if key in hints and not isinstance(value, str) and not _fits(value, hints[key]):
             expected = getattr(hints[key], "__name__", None) or str(hints[key]).replace("typing.", "")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from harness.chat.probe import probe
+from harness.dataset.checks import ROWS
 from harness.errors import HarnessError
+from harness.findings import silent
+from harness.handover.checks import FILES, WEIGHTS
 from harness.inspection import checks
 from harness.inspection.matching import inspect_batches
 from harness.inspection.preflight import trained_checkpoint
+from harness.loop.checks import LOOP
 from harness.records import Finding
 from harness.zoo.exhibit import Setup
 
@@ -36,4 +40,10 @@ def _examine(setup: Setup) -> dict[str, list[Finding]]:
         found |= {name: check() for name, check in applied.items()}
     if setup.model is not None and setup.samples is not None:
         found |= {name: check(setup.model, setup.samples) for name, check in checks.ANSWERS.items()}
+    if setup.loop is not None:
+        found |= {name: check(setup.loop, silent) for name, check in LOOP.items()}
+    if setup.delivery is not None:
+        found |= {name: check(setup.delivery, silent) for name, check in (FILES | WEIGHTS).items()}
+    if setup.dataset is not None:
+        found |= {name: check(setup.dataset, silent) for name, check in ROWS.items()}
     return found | {name: find() for name, find in setup.more.items()}

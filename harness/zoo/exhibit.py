@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.dataset.rows_and_samples import RowsAndSamples
+from harness.handover.delivery import Delivery
 from harness.inspection.checkpoint import Checkpoint
+from harness.loop.looked_at import Loop
 from harness.models.base import Model
 from harness.records import Finding, SampleSet
 
@@ -17,7 +20,8 @@ class Setup:
 
     ``tokenizer`` gets the checks of the chat template, ``checkpoint`` those of a saved model's files, ``trainer`` all
     that ``preflight`` makes, beside its source ``rows``. ``options`` are what the user declares to
-    ``preflight`` (``serving`` and so on). ``model`` answers ``samples`` after training. ``more`` holds findings of what
+    ``preflight`` (``serving`` and so on). ``model`` answers ``samples`` after training. ``loop`` is a trainer whose
+    training is looked at, ``delivery`` what is handed over, ``dataset`` rows as text. ``more`` holds findings of what
     the tables cannot be asked: a sentence of the harness itself, a verdict of the gate, by the name of the case.
     """
 
@@ -28,6 +32,9 @@ class Setup:
     options: Mapping[str, Any] = field(default_factory=dict)
     model: Model | None = None
     samples: SampleSet | None = None
+    loop: Loop | None = None
+    delivery: Delivery | None = None
+    dataset: RowsAndSamples | None = None
     more: Mapping[str, Callable[[], list[Finding]]] = field(default_factory=dict)
 
 

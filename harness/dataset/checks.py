@@ -1,0 +1,12 @@
+"""Every check of training rows as text, by the name of the case that makes it in the suites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.dataset.rows_and_samples import RowsAndSamples
+from harness.findings import Note
+from harness.records import Finding
+
+ROWS: dict[str, Callable[[RowsAndSamples, Note], list[Finding]]] = {}
+"""Of the rows alone and beside the evaluation samples; no model is needed."""
