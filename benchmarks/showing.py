@@ -84,17 +84,18 @@ def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]], command: s
             "",
             READING,
             "",
-            *_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:"),
+            *markdown_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:"),
             "",
-            *_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
+            *markdown_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
             "",
-            *_table(("", "where"), known, "--|--"),
+            *markdown_table(("", "where"), known, "--|--"),
             "",
         ]
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> list[str]:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> list[str]:
+    """Return the lines of a table; ``rule`` aligns its columns."""
     lines = [head, *rows]
     written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
     return [written[0], f"|{rule}|", *written[1:]]

@@ -1,0 +1,161 @@
+"""Every method of tuning on the same rows: time, memory, parameters trained, and what came of it.
+
+python benchmarks/methods.py recipes/demo-*.yaml --samples suites/data/quality.jsonl
+python benchmarks/methods.py recipes/smollm2-*.yaml --samples recipes/data/tickets_test.jsonl \
+    --output docs/benchmarks-methods.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from showing import facts, markdown_table
+from starting import ROOT
+
+from harness import acc, bits_per_byte, chrf, stop_rate
+from harness.models.fetch import Access
+from harness.models.load import LoadOptions, load
+from harness.once import default_cache
+from harness.prose import python_prose
+from harness.records import Measurement, SampleSet
+from harness.references import TRAINING_MANIFEST, parse_reference
+from harness.samples import read_samples, subset
+from harness.training.data import without_bars
+from harness.training.recipe import base_reference
+
+COLUMNS = ("recipe", "trains", "of all", "minutes", "peak MiB", "tokens/s", "last loss")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One line: a model, the manifest of its training (empty for the base), and its measurements by name."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    scores: Mapping[str, Measurement]
+
+
+def main() -> None:
+    """Train, measure, show, and write down."""
+    asked = _arguments()
+    bases = {base_reference(recipe) for recipe in asked.recipes}
+    if len(bases) > 1:
+        raise SystemExit(f"the recipes start from {len(bases)} models ({', '.join(sorted(bases))}); compare one's.")
+    base = bases.pop()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = asked.keep or Path(scratch)
+        trained = [(recipe.stem, _trained(recipe, folder / recipe.stem)) for recipe in asked.recipes]
+        sets = _sample_sets(asked.samples, asked.limit)
+        with without_bars():
+            lines = [Judged("base", {}, _scores(base, None, sets))]
+            lines += [Judged(name, _manifest(model), _scores(str(model), base, sets)) for name, model in trained]
+    known = facts(base, 1, ROOT)
+    _show(lines)
+    if asked.output:
+        asked.output.write_text(_page(lines, known, sets), encoding="utf-8")
+
+
+def _trained(recipe: Path, folder: Path) -> Path:
+    """Train in a process of its own, so that its peak of memory is its own; a folder that is there is taken."""
+    if not folder.is_dir():
+        command = [sys.executable, "-m", "harness", "train", str(recipe), "--output", str(folder)]
+        subprocess.run(command, check=True)  # noqa: S603 - this interpreter, these recipes
+    return folder
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / TRAINING_MANIFEST).read_text(encoding="utf-8"))
+    return read
+
+
+def _sample_sets(task: Path, limit: int | None) -> dict[str, SampleSet]:
+    data = ROOT / "suites" / "data"
+    files = {"task": task, "knowledge": data / "general_knowledge.jsonl", "chat": data / "quality.jsonl"}
+    read = {name: read_samples(file) for name, file in files.items()}
+    return {name: subset(each, limit, 0) for name, each in (read | {"prose": python_prose()}).items()}
+
+
+def _scores(ref: str, base: str | None, sets: Mapping[str, SampleSet]) -> dict[str, Measurement]:
+    options = LoadOptions(Access(default_cache()), base=parse_reference(base) if base else None)
+    is_adapter = (Path(ref) / "adapter_config.json").is_file()
+    model = load(parse_reference(ref), options if is_adapter else LoadOptions(options.access))
+    return {
+        "task chrF": chrf(model, sets["task"]),
+        "task stops": stop_rate(model, sets["task"]),
+        "knowledge acc": acc(model, sets["knowledge"]),
+        "chat chrF": chrf(model, sets["chat"]),
+        "prose bits/byte": bits_per_byte(model, sets["prose"]),
+    }
+
+
+def _cells(line: Judged) -> Iterator[str]:
+    said = line.manifest
+    yield line.name
+    if said:
+        yield f"{said['parameters_trained']:,}"
+        yield f"{said['parameters_trained'] / said['parameters']:.2%}"
+        yield f"{said['seconds'] / 60:.1f}"
+        yield f"{said['peak_rss_mib']:,}"
+        yield f"{said['tokens_per_second']:.0f}"
+        yield f"{said['losses'][-1]:.3f}"
+    else:
+        yield from [""] * (len(COLUMNS) - 1)
+    yield from (f"{each.value:.3f} ± {each.stderr:.3f}" for each in line.scores.values())
+
+
+def _show(lines: Sequence[Judged]) -> None:
+    table = Table(*COLUMNS, *lines[0].scores)
+    for line in lines:
+        table.add_row(*_cells(line))
+    Console().print(table)
+
+
+def _page(lines: Sequence[Judged], known: Sequence[tuple[str, str]], sets: Mapping[str, SampleSet]) -> str:
+    counts = ", ".join(f"{name}: {len(each)}" for name, each in sets.items())
+    heads = (*COLUMNS, *lines[0].scores)
+    return "\n".join(
+        [
+            "# Methods of tuning, side by side",
+            "",
+            f"Written on {datetime.date.today().isoformat()} by",
+            "",
+            f"    {shlex.join(['python', 'benchmarks/methods.py', *sys.argv[1:]])}",
+            "",
+            "Each recipe was trained by `python -m harness train` in a process of its own, and the result was measured",
+            "beside its base. Minutes are those of the training loop; the peak is that of the whole process, resident.",
+            f"A score stands with its standard error. Samples: {counts}. Less bits per byte are better, of all others",
+            "more. One run each, one seed: differences of a few standard errors say nothing about the methods.",
+            "",
+            *markdown_table(heads, map(tuple, map(_cells, lines)), "--|" + "|".join(["--:"] * (len(heads) - 1))),
+            "",
+            *markdown_table(("", "where"), known, "--|--"),
+            "",
+        ]
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("recipes", nargs="+", type=Path, metavar="RECIPE", help="recipes that start from one model")
+    add("--samples", type=Path, required=True, metavar="FILE", help="samples of the task that the recipes teach")
+    add("--limit", type=int, metavar="N", help="measure a subset of N samples of each set")
+    add("--keep", type=Path, metavar="DIR", help="train into this folder, and take what is there already")
+    add("--output", type=Path, metavar="FILE.md", help="write the table there as Markdown")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
