@@ -63,7 +63,7 @@ def _recipe(ref: ModelRef) -> Recipe:
 def _ours(recipe: Recipe, resolve: Resolve) -> Timed[Course]:
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        trained = train(recipe, resolve, Path(folder), lambda _done, _of: ends.append(time.perf_counter()))
+        trained = train(recipe, resolve, Path(folder), lambda _step: ends.append(time.perf_counter()))
     return Timed(ends[-1] - ends[0], Course(tuple(trained.manifest["losses"])))
 
 

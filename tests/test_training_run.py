@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from harness.chat.record import template_record
-from harness.errors import DataError, InvalidRunError, NetworkError, RecipeError
+from harness.errors import DataError, InvalidRunError, NetworkError, RecipeError, UsageError
 from harness.training.recipe import load_recipe, old_names_between_libraries
 from harness.training.run import Trained, train
 from harness.training.trainer import build_trainer
@@ -97,7 +97,7 @@ def test_lora_gives_an_adapter_that_names_its_base_by_reference(place, checkpoin
 
 def test_the_manifest_tells_the_run(place, checkpoint):
     seen = []
-    result = trained(place, checkpoint, FULL, progress=lambda done, total: seen.append((done, total)))
+    result = trained(place, checkpoint, FULL, progress=lambda step: seen.append((step.done, step.total)))
     told = result.manifest
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert (told["rows"], told["rows_dropped"], told["steps"], told["seed"]) == (4, 0, 3, 42)
@@ -146,7 +146,7 @@ def test_a_run_that_fails_while_saving_leaves_nothing(place, checkpoint, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("trl.SFTTrainer.save_model", full_disk)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(UsageError, match=r"trained: the model cannot be written \(no space left on device\): make"):
             trained(place, checkpoint, FULL)
     assert leftovers(place) == []
     AutoModelForCausalLM.from_pretrained(trained(place, checkpoint, FULL).folder)

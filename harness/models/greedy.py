@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from harness.errors import InvalidRunError
 from harness.models.batches import Budget, Track, longest_first
+from harness.models.virtual_tokens import opened
 
 
 def decode_greedily(
@@ -40,24 +41,28 @@ def _decode(
     module: Any, prompts: Sequence[Sequence[int]], stop_ids: frozenset[int], pad_id: int, max_new_tokens: int
 ) -> list[list[int]]:
     device = module.device
+    start = opened(module, len(prompts))
     width = max(len(prompt) for prompt in prompts)
     # Padding stands on the left, so that every row's newest token is in the last column.
     padded = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
     inputs = torch.tensor(padded, device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=module.config)
+    seen = [[1] * start.length + [0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    mask = torch.tensor(seen, device=device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, start.length :]
+    cache = DynamicCache(config=module.config) if start.cache is None else start.cache
     answers: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for _ in range(max_new_tokens):
-        logits = module(
+        out = start.module(
             input_ids=inputs,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-        ).logits
+        )
+        # An adapter may hand back a cache of its own, with what it has to remember beside the base model's.
+        cache, logits = out.past_key_values, out.logits
         if logits[:, -1].isnan().any():
             # argmax would take a NaN for the likeliest token of all, id 0 perhaps: an answer that "stops" at once.
             raise InvalidRunError("the model computes NaN, so its answers mean nothing: look for damaged weights")

@@ -9,6 +9,7 @@ import torch
 
 from harness.models.batches import Budget, Track, longest_first
 from harness.models.tokens import Scored
+from harness.models.virtual_tokens import opened
 
 
 def score(
@@ -31,19 +32,24 @@ def score(
 def _forward(module: Any, rows: Sequence[Scored], pad_id: int) -> Iterable[list[tuple[float, bool]]]:
     """One forward pass. The last id of a row is only a target, so it is never fed."""
     device = module.device
+    start = opened(module, len(rows))
     width = max(len(row.ids) for row in rows) - 1
     first = min(len(row.ids) - 1 - row.targets for row in rows)
     inputs = torch.full((len(rows), width), pad_id)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    mask = torch.zeros((len(rows), start.length + width), dtype=torch.long)
     targets = torch.zeros((len(rows), width), dtype=torch.long)
     for index, row in enumerate(rows):
         length = len(row.ids) - 1
         inputs[index, :length] = torch.tensor(row.ids[:-1])
-        mask[index, :length] = 1
+        mask[index, : start.length + length] = 1
         targets[index, :length] = torch.tensor(row.ids[1:])
     keep = torch.arange(first, width, device=device)
-    logits = module(
-        input_ids=inputs.to(device), attention_mask=mask.to(device), use_cache=False, logits_to_keep=keep
+    logits = start.module(
+        input_ids=inputs.to(device),
+        attention_mask=mask.to(device),
+        past_key_values=start.cache,
+        use_cache=start.cache is not None,
+        logits_to_keep=keep,
     ).logits.float()
     wanted = targets[:, first:].to(device)
     chosen = logits.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
@@ -51,5 +57,5 @@ def _forward(module: Any, rows: Sequence[Scored], pad_id: int) -> Iterable[list[
     greedy = (logits.argmax(-1) == wanted).tolist()
     for index, row in enumerate(rows):
         end = len(row.ids) - 1 - first
-        start = end - row.targets
-        yield list(zip(losses[index][start:end], greedy[index][start:end], strict=True))
+        begin = end - row.targets
+        yield list(zip(losses[index][begin:end], greedy[index][begin:end], strict=True))

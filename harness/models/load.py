@@ -131,11 +131,12 @@ def _with_adapter(module: Any, folder: Path, name: str) -> Any:
             f"{name}: the adapter does not fit its base model ({first_line(error)}); "
             "name the model that it was trained on with --base-model."
         ) from None
-    if result.unexpected_keys:
+    # Virtual tokens are put into their embedding under this name, and peft then calls it unexpected.
+    unplaced = sorted(set(result.unexpected_keys) - ({"prompt_embeddings"} if config.is_prompt_learning else set()))
+    if unplaced:
         raise ModelError(
-            f"{name}: {len(result.unexpected_keys)} of the adapter's {len(weights)} tensors have no place in "
-            f"the base model, {sorted(result.unexpected_keys)[0]} first; name the model that it was trained on with "
-            "--base-model."
+            f"{name}: {len(unplaced)} of the adapter's {len(weights)} tensors have no place in the base model, "
+            f"{unplaced[0]} first; name the model that it was trained on with --base-model."
         )
     return adapted.eval()
 

@@ -14,6 +14,7 @@ from harness.models.batches import Budget, Track, silently
 from harness.models.greedy import decode_greedily
 from harness.models.likelihood import score
 from harness.models.tokens import encode, rolling_windows, split_pair
+from harness.models.virtual_tokens import virtual_tokens
 from harness.records import Message, Messages
 
 Answer = TypeVar("Answer")
@@ -52,9 +53,9 @@ class LocalModel:
 
     @property
     def longest(self) -> int:
-        """How many tokens fit into one forward pass."""
+        """How many tokens of a text fit into one forward pass."""
         stated = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or LONGEST_WINDOW
-        return int(min(stated, LONGEST_WINDOW))
+        return int(min(stated, LONGEST_WINDOW)) - virtual_tokens(self.module)
 
     def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
         """Greedy completions, in the order of the prompts; see ``Model``."""

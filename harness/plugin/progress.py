@@ -13,6 +13,8 @@ from harness.models.batches import Track, silently
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.training.watch import Step
+
 
 def tracker(config: pytest.Config) -> Track:
     """Return how to show progress: a bar that vanishes when done, or silence in a pipe and in xdist workers."""
@@ -27,8 +29,8 @@ def tracker(config: pytest.Config) -> Track:
 
 
 @contextmanager
-def training_bar(config: pytest.Config) -> Iterator[Callable[[int, int], None] | None]:
-    """Give something to tell (steps done, steps in all) to, or None where nobody would see it."""
+def training_bar(config: pytest.Config) -> Iterator[Callable[[Step], None] | None]:
+    """Give something to tell every step to, or None where nobody would see it."""
     console = _terminal(config)
     if console is None:
         yield None
@@ -37,7 +39,9 @@ def training_bar(config: pytest.Config) -> Iterator[Callable[[int, int], None] |
 
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("training", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda step: progress.update(
+            task, completed=step.done, total=step.total, description=f"training, loss {step.loss:.3f}"
+        )
 
 
 def _bar(console: Console, items: Sequence[Any], description: str) -> Iterator[Any]:

@@ -7,7 +7,6 @@ A file for ``trl sft --config`` is a valid recipe. Values go through trl's own p
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 import warnings
 from argparse import ArgumentError
@@ -21,6 +20,7 @@ import yaml
 
 from harness.errors import RecipeError
 from harness.training.extra_keys import ExtraKeys, extra_keys, trl_keys
+from harness.training.methods import check_method, fills_a_cache, nearest
 
 if TYPE_CHECKING:
     from trl import ModelConfig, ScriptArguments, SFTConfig
@@ -86,6 +86,7 @@ def load_recipe(path: Path) -> Recipe:
     values = check_recipe_file(path)
     _check_keys(path, values)
     _check_types(path, values)
+    check_method(path, values)
     recipe = Recipe(path, values)
     configs(recipe, {"output_dir": str(path.parent)})
     return recipe
@@ -95,7 +96,7 @@ def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments
     """Return trl's three configurations of a recipe, with ``changes`` over what it says."""
     from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
-    values = trl_keys(_where_silent() | dict(recipe.values) | dict(changes))
+    values = trl_keys(_where_silent(recipe.values) | dict(recipe.values) | dict(changes))
     _check_types(recipe.path, values)
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig), exit_on_error=False)
     parser.set_defaults_with_config(**values)
@@ -110,14 +111,17 @@ def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments
     return script, training, model
 
 
-def _where_silent() -> dict[str, Any]:
-    """Return what holds where the recipe says nothing: no checkpoints on the way, and float32 on the CPU."""
+def _where_silent(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds where the recipe says nothing, and trl's own default would not do."""
     import torch
 
-    if torch.cuda.is_available():
-        return {"save_strategy": "no"}
-    # trl would turn bfloat16 on; torch warns of pinned memory where no accelerator is.
-    return {"save_strategy": "no", "use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+    silent: dict[str, Any] = {"save_strategy": "no"}
+    if fills_a_cache(values):
+        silent["gradient_checkpointing"] = False
+    if not torch.cuda.is_available():
+        # trl would turn bfloat16 on; torch warns of pinned memory where no accelerator is.
+        silent |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+    return silent
 
 
 @contextmanager
@@ -177,8 +181,7 @@ def _check_keys(path: Path, values: Mapping[str, Any]) -> None:
     for key in values:
         if key in known or key in REFUSED:
             continue
-        nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-        advice = f"the nearest is {nearest[0]!r}" if nearest else "see trl's SFTConfig and ModelConfig for the keys"
+        advice = nearest(str(key), known, "see trl's SFTConfig and ModelConfig for the keys")
         raise RecipeError(f"{path}: unknown key {key!r}; {advice}.")
 
 

@@ -1,4 +1,4 @@
-"""Train as a recipe says, once: the result is kept by content, and found again by it.
+"""Train as a recipe says, into a folder that appears whole or not at all, and that an interrupted run goes on to fill.
 
 The folder is what ``--model`` takes: a checkpoint, or an adapter that names its base. ``training.json`` in it tells
 what it was trained from and how it went.
@@ -7,28 +7,32 @@ what it was trained from and how it went.
 from __future__ import annotations
 
 import json
-import math
-import resource
-import sys
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from peft import PeftConfig, PeftModel
-from transformers import TrainerCallback
+from safetensors import SafetensorError
 from transformers.trainer_callback import PrinterCallback
 
 from harness.chat.record import template_record
-from harness.errors import InvalidRunError
-from harness.once import built_once
+from harness.errors import InvalidRunError, UsageError
+from harness.once import built_once, unfinished_of
 from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
 from harness.references import TRAINING_MANIFEST
+from harness.training.advice import advice
+from harness.training.checkpoints import Checkpoints, checkpoints_in, is_whole, newest_whole, seconds_spent
 from harness.training.data import found_beside, without_bars
+from harness.training.interrupt import interrupt_after_step
+from harness.training.manifest import course
 from harness.training.recipe import Recipe, old_names_between_libraries
+from harness.training.resuming import can_go_on
 from harness.training.trainer import Parts, Resolve, gather, trainer_of
+from harness.training.watch import Progress, Watch
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -40,8 +44,8 @@ SHOWING = {"output_dir", "run_name", "report_to", "project", "disable_tqdm", "lo
 SHOWING |= {"logging_dir", "logging_first_step", "logging_nan_inf_filter", "logging_steps", "logging_strategy"}
 """Keys that change what is shown of a run and not what comes out of it."""
 
-Progress = Callable[[int, int], None]
-"""Told after every step: steps done, steps in all."""
+INPUTS = "inputs.json"
+"""In the folder of a run that is not finished: what it trains from, so that only the same run goes on in it."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,32 @@ def train(
 ) -> Trained:
     """Train, or return what an earlier run of the same recipe, data, base and library versions has trained.
 
-    The folder appears whole or not at all; processes that ask for the same one wait for the first.
-    Raises InvalidRunError with the step where the loss is not a number; RecipeError, DataError and NetworkError as
-    ``build_trainer`` does.
+    The folder is in the cache, under a name that these inputs decide. Processes that ask for the same one wait for the
+    first. Raises InvalidRunError with step and rows where the loss is not a number; RecipeError, DataError and
+    NetworkError as ``build_trainer`` does; UsageError where the disk is full.
     """
     parts = gather(recipe, resolve, cache_dir / "trained", offline=offline)
     inputs = _inputs(parts)
-    folder = built_once(
-        cache_dir / "trained" / f"{recipe.path.stem}-{object_digest(inputs)}",
-        lambda unfinished: _train_into(unfinished, parts, inputs, progress),
-    )
+    return _trained(cache_dir / "trained" / f"{recipe.path.stem}-{object_digest(inputs)}", parts, inputs, progress)
+
+
+def train_into(
+    folder: Path, recipe: Recipe, resolve: Resolve, progress: Progress | None = None, *, offline: bool = False
+) -> Trained:
+    """Train into ``folder``, or go on with the run that was interrupted there, or return what is there already.
+
+    As ``train``; besides, raises UsageError where the folder, or the unfinished run beside it, is something else.
+    """
+    parts = gather(recipe, resolve, folder, offline=offline)
+    inputs = _inputs(parts)
+    _check_place(folder, inputs)
+    return _trained(folder, parts, inputs, progress)
+
+
+def _trained(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None) -> Trained:
+    built_once(folder, lambda unfinished: _fill(unfinished, parts, inputs, progress), _holds_a_whole_checkpoint)
     manifest = json.loads((folder / TRAINING_MANIFEST).read_text(encoding="utf-8"))
-    return Trained(folder, recipe.model, manifest)
+    return Trained(folder, parts.recipe.model, manifest)
 
 
 def _inputs(parts: Parts) -> dict[str, Any]:
@@ -96,22 +114,96 @@ def _template_digest(parts: Parts) -> str:
     return file_digest(path) if path.is_file() else files_digest(path, (*TOKENIZER, "chat_template*"))
 
 
-def _train_into(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None) -> None:
+def _check_place(folder: Path, inputs: Mapping[str, Any]) -> None:
+    """See that the folder is free, or what stands there or beside it comes from the same inputs."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()  # an empty one is as good as none, and takes no rename
+    if folder.exists() and _differs(folder / TRAINING_MANIFEST, inputs):
+        raise UsageError(f"{folder}: there is something else already; name another folder with --output.")
+    unfinished = unfinished_of(folder)
+    if unfinished.exists() and not any((unfinished / name).is_file() for name in (INPUTS, TRAINING_MANIFEST)):
+        raise UsageError(f"{unfinished}: this is not of an interrupted run, and would be lost; remove or rename it.")
+    if _holds_a_whole_checkpoint(unfinished) and (changed := _differs(unfinished / INPUTS, inputs)):
+        raise UsageError(
+            f"{unfinished}: an interrupted run of another {' and '.join(changed)} is kept here, and would be lost; "
+            "remove it, or name another folder with --output."
+        )
+
+
+def _differs(record: Path, inputs: Mapping[str, Any]) -> list[str]:
+    """Which of the inputs a record does not have; all of them where it cannot be read."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        return [name for name, value in inputs.items() if object_digest(known.get(name)) != object_digest(value)]
+    except (OSError, ValueError, AttributeError):
+        return list(inputs)
+
+
+def _holds_a_whole_checkpoint(unfinished: Path) -> bool:
+    return any(map(is_whole, checkpoints_in(unfinished)))
+
+
+def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None) -> None:
+    (folder / INPUTS).write_text(json.dumps(inputs, default=str), encoding="utf-8")
     trainer = trainer_of(parts)
     trainer.args.output_dir = str(folder)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Watch(parts.recipe.path, progress))
+    said = advice(parts, trainer)
+    try:
+        with _writing(folder):
+            seconds = _run(trainer, folder, parts, progress)
+            manifest = {"base": parts.recipe.model} | dict(inputs) | course(trainer, len(parts.rows), seconds)
+            manifest |= {"advice": said, "trained": template_record(trainer.processing_class)}
+            with without_bars():
+                _save(trainer, folder, parts.recipe.model)
+            (folder / TRAINING_MANIFEST).write_text(
+                json.dumps(manifest, indent=2, ensure_ascii=False, default=str), encoding="utf-8"
+            )
+    except InvalidRunError:
+        # The same inputs would come to the same end.
+        _remove_checkpoints(folder)
+        raise
+    if parts.training.save_strategy == "no":
+        _remove_checkpoints(folder)
+    (folder / INPUTS).unlink()
+
+
+def _run(trainer: SFTTrainer, folder: Path, parts: Parts, progress: Progress | None) -> float:
+    """Train, from the newest whole checkpoint where there is one; the seconds of all runs that it took."""
+    start = newest_whole(folder)
+    spent = seconds_spent(start) if start else 0.0
     began = time.perf_counter()
-    with old_names_between_libraries():
-        trainer.train()
-    seconds = time.perf_counter() - began
-    with without_bars():
-        _save(trainer, folder, parts.recipe.model)
-    manifest = {"base": parts.recipe.model} | dict(inputs) | _course(trainer, len(parts.rows), seconds)
-    manifest["trained"] = template_record(trainer.processing_class)
-    (folder / TRAINING_MANIFEST).write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False, default=str), encoding="utf-8"
-    )
+    Watch(trainer, parts.recipe.path, progress)
+    with interrupt_after_step() as asked_to_stop, old_names_between_libraries():
+        if can_go_on(trainer):
+            own = parts.training.save_strategy == "no"
+            trainer.add_callback(Checkpoints(folder, own=own, asked_to_stop=asked_to_stop, spent=spent))
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        if trainer.state.global_step < trainer.state.max_steps and asked_to_stop():
+            raise KeyboardInterrupt
+    return spent + time.perf_counter() - began
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say a failure to write in one sentence, with what is left to go on from."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch and safetensors tell a full disk in words of their own.
+        if not isinstance(error, OSError) and not any(word in str(error) for word in ("writing file", "os error")):
+            raise
+        start = newest_whole(folder)
+        rest = f"; the same command then goes on after step {start.name.partition('-')[2]}" if start else ""
+        raise UsageError(
+            f"{folder.parent}: the model cannot be written ({' '.join(str(error).split())}): make room on the disk, or "
+            f"name another folder{rest}."
+        ) from error
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    for checkpoint in checkpoints_in(folder):
+        shutil.rmtree(checkpoint)
 
 
 def _save(trainer: SFTTrainer, folder: Path, base: str) -> None:
@@ -126,46 +218,3 @@ def _save(trainer: SFTTrainer, folder: Path, base: str) -> None:
         config = PeftConfig.from_pretrained(str(folder))
         config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).exists() else base
         config.save_pretrained(str(folder))
-
-
-def _course(trainer: SFTTrainer, rows: int, seconds: float) -> dict[str, Any]:
-    """Tell how the run went; tokens count one pass over the rows, tokens_per_second all passes, padding left out."""
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    seen = max((entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry), default=0)
-    data = trainer.train_dataset
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "seed": trainer.args.seed,
-        "rows": rows,
-        "rows_dropped": 0 if trainer.args.packing else rows - len(data),
-        "tokens": sum(len(ids) for ids in data["input_ids"]),
-        "supervised_tokens": sum(label != -100 for labels in data["labels"] for label in labels),
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 2),
-        "tokens_per_second": round(seen / seconds, 1),
-        "losses": [round(loss, 5) for loss in losses],
-        # macOS counts bytes where Linux counts KiB.
-        "peak_rss_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
-        "parameters_trained": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "threads": torch.get_num_threads(),
-    }
-
-
-class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Tells the progress, and stops a run whose loss is no number any more."""
-
-    def __init__(self, recipe: Path, progress: Progress | None) -> None:
-        self.recipe = recipe
-        self.progress = progress
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **beside: Any) -> None:  # noqa: ARG002
-        loss = logs.get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise InvalidRunError(
-                f"{self.recipe}: the loss is {loss} at step {state.global_step} of {state.max_steps}; nothing was "
-                "saved: lower learning_rate, clip gradients by max_grad_norm, or look at that step's rows."
-            )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **beside: Any) -> None:  # noqa: ARG002
-        if self.progress is not None:
-            self.progress(state.global_step, state.max_steps)

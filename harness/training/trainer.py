@@ -16,12 +16,15 @@ from jinja2 import TemplateError
 from harness.errors import RecipeError
 from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
+from harness.training.methods import adapter_of
 from harness.training.recipe import Recipe, configs, old_names_between_libraries, one_line
+from harness.training.targets import check_targets
 from harness.training.template import template_settings, tokenizer_for
 from harness.training.tried import try_template
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from peft import PeftConfig
     from transformers import PreTrainedTokenizerBase
     from trl import ModelConfig, SFTConfig, SFTTrainer
 
@@ -33,13 +36,15 @@ Resolve = Callable[[str], str]
 class Parts:
     """What a trainer is built from, each part found and checked.
 
-    ``base`` is the base model's folder; ``tokenizer`` is None where it is used as it lies there.
+    ``base`` is the base model's folder; ``adapter`` is None for full tuning, ``tokenizer`` where the base's is used as
+    it lies there.
     """
 
     recipe: Recipe
     training: SFTConfig
     model: ModelConfig
     base: Path
+    adapter: PeftConfig | None
     rows: tuple[Row, ...]
     evaluation_rows: tuple[Row, ...] = ()
     tokenizer: PreTrainedTokenizerBase | None = None
@@ -63,12 +68,16 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
         raise RecipeError(
             f"{recipe.path}: model_name_or_path: {recipe.model} is an adapter; merge it into its base and tune that."
         )
+    adapter = adapter_of(recipe, model)
+    if adapter is not None:
+        check_targets(recipe.path, adapter, base)
     evaluates = training.eval_strategy != "no"
     return Parts(
         recipe=recipe,
         training=training,
         model=model,
         base=base,
+        adapter=adapter,
         rows=rows_of_split(recipe, script.dataset_train_split, offline=offline),
         evaluation_rows=rows_of_split(recipe, script.dataset_test_split, offline=offline) if evaluates else (),
         tokenizer=tokenizer_for(recipe, base),
@@ -78,7 +87,7 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
 def trainer_of(parts: Parts) -> SFTTrainer:
     """Load the base model and build the trainer; the model enters trl by its folder, as in ``trl sft``."""
     from huggingface_hub import constants
-    from trl import SFTTrainer, get_peft_config
+    from trl import SFTTrainer
 
     # trl reports every trainer that is built to its maker; a test run tells nobody anything.
     constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -93,7 +102,7 @@ def trainer_of(parts: Parts) -> SFTTrainer:
                 train_dataset=_dataset(parts.rows),
                 eval_dataset=_dataset(parts.evaluation_rows) if parts.evaluation_rows else None,
                 processing_class=parts.tokenizer,
-                peft_config=get_peft_config(parts.model),
+                peft_config=parts.adapter,
             )
     except (ValueError, TypeError, KeyError, RuntimeError, ImportError, OSError, TemplateError) as error:
         raise RecipeError(f"{parts.recipe.path}: trl refuses it: {one_line(error)}") from error
