@@ -34,6 +34,7 @@ LAYERS = {
     "harness.report": 5,
     "harness.plugin": 6,
     "harness.zoo": 6,
+    "harness.commands": 6,
     "harness.__main__": 6,
 }
 """A package's layer is also that of the modules in it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,9 @@ SHOWING = {"output_dir", "run_name", "report_to", "project", "disable_tqdm", "lo
 SHOWING |= {"logging_dir", "logging_first_step", "logging_nan_inf_filter", "logging_steps", "logging_strategy"}
 """Keys that change what is shown of a run and not what comes out of it."""
 
+Tell = Callable[[str], None]
+"""Told what is worth knowing before the first step: advice, and where an interrupted run goes on."""
+
 INPUTS = "inputs.json"
 """In the folder of a run that is not finished: what it trains from, so that only the same run goes on in it."""
 
@@ -72,7 +75,13 @@ def train(
 
 
 def train_into(
-    folder: Path, recipe: Recipe, resolve: Resolve, progress: Progress | None = None, *, offline: bool = False
+    folder: Path,
+    recipe: Recipe,
+    resolve: Resolve,
+    progress: Progress | None = None,
+    *,
+    tell: Tell | None = None,
+    offline: bool = False,
 ) -> Trained:
     """Train into ``folder``, or go on with the run that was interrupted there, or return what is there already.
 
@@ -81,11 +90,17 @@ def train_into(
     parts = gather(recipe, resolve, folder, offline=offline)
     inputs = _inputs(parts)
     _check_place(folder, inputs)
-    return _trained(folder, parts, inputs, progress)
+    return _trained(folder, parts, inputs, progress, tell)
 
 
-def _trained(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None) -> Trained:
-    built_once(folder, lambda unfinished: _fill(unfinished, parts, inputs, progress), _holds_a_whole_checkpoint)
+def _trained(
+    folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None, tell: Tell | None = None
+) -> Trained:
+    built_once(
+        folder,
+        lambda unfinished: _fill(unfinished, parts, inputs, progress, tell or (lambda _: None)),
+        _holds_a_whole_checkpoint,
+    )
     manifest = json.loads((folder / TRAINING_MANIFEST).read_text(encoding="utf-8"))
     return Trained(folder, parts.recipe.model, manifest)
 
@@ -118,8 +133,10 @@ def _check_place(folder: Path, inputs: Mapping[str, Any]) -> None:
     """See that the folder is free, or what stands there or beside it comes from the same inputs."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # an empty one is as good as none, and takes no rename
-    if folder.exists() and _differs(folder / TRAINING_MANIFEST, inputs):
-        raise UsageError(f"{folder}: there is something else already; name another folder with --output.")
+    if folder.exists() and (changed := _differs(folder / TRAINING_MANIFEST, inputs)):
+        trained = (folder / TRAINING_MANIFEST).is_file()
+        there = f"a model from another {' and '.join(changed)}" if trained else "something else"
+        raise UsageError(f"{folder}: {there} is there already; name another folder with --output.")
     unfinished = unfinished_of(folder)
     if unfinished.exists() and not any((unfinished / name).is_file() for name in (INPUTS, TRAINING_MANIFEST)):
         raise UsageError(f"{unfinished}: this is not of an interrupted run, and would be lost; remove or rename it.")
@@ -143,15 +160,17 @@ def _holds_a_whole_checkpoint(unfinished: Path) -> bool:
     return any(map(is_whole, checkpoints_in(unfinished)))
 
 
-def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None) -> None:
+def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None, tell: Tell) -> None:
     (folder / INPUTS).write_text(json.dumps(inputs, default=str), encoding="utf-8")
     trainer = trainer_of(parts)
     trainer.args.output_dir = str(folder)
     trainer.remove_callback(PrinterCallback)
     said = advice(parts, trainer)
+    for each in said:
+        tell(f"advice: {each}")
     try:
         with _writing(folder):
-            seconds = _run(trainer, folder, parts, progress)
+            seconds = _run(trainer, folder, parts, progress, tell)
             manifest = {"base": parts.recipe.model} | dict(inputs) | course(trainer, len(parts.rows), seconds)
             manifest |= {"advice": said, "trained": template_record(trainer.processing_class)}
             with without_bars():
@@ -168,10 +187,12 @@ def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progr
     (folder / INPUTS).unlink()
 
 
-def _run(trainer: SFTTrainer, folder: Path, parts: Parts, progress: Progress | None) -> float:
+def _run(trainer: SFTTrainer, folder: Path, parts: Parts, progress: Progress | None, tell: Tell) -> float:
     """Train, from the newest whole checkpoint where there is one; the seconds of all runs that it took."""
     start = newest_whole(folder)
     spent = seconds_spent(start) if start else 0.0
+    if start:
+        tell(f"going on with the interrupted run after step {start.name.partition('-')[2]}")
     began = time.perf_counter()
     Watch(trainer, parts.recipe.path, progress)
     with interrupt_after_step() as asked_to_stop, old_names_between_libraries():

@@ -1,0 +1,73 @@
+"""``python -m harness train RECIPE --output DIR``: a model that a recipe describes, its progress on the screen."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.commands.course import shown_steps, told
+from harness.errors import HarnessError, UsageError
+from harness.once import default_cache
+
+if TYPE_CHECKING:
+    from harness.training.run import Trained
+
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C has ended."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command and its options."""
+    parser = commands.add_parser("train", help="train as a recipe says, into a folder that --model takes")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file in the keys of trl")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the model goes; it appears when it is whole, and the same command goes on where it was interrupted",
+    )
+    parser.add_argument("--offline", action="store_true", help="no network at all; an error where one would be needed")
+    parser.add_argument("--cache-dir", type=Path, default=default_cache(), metavar="DIR", help="default: %(default)s")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; 0 when the model is there, 1 where the run broke, 2 where something has to be put right first."""
+    screen = Console(stderr=True)
+    try:
+        done = _trained(options, screen)
+    except HarnessError as error:
+        screen.print(Text(f"{error}", style="bold red"), soft_wrap=True)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        screen.print("interrupted; the same command goes on from what was saved last", soft_wrap=True)
+        return INTERRUPTED
+    console = Console(file=sys.stdout)
+    for line in told(done):
+        console.print(Text(line), soft_wrap=True)
+    return 0
+
+
+def _trained(options: argparse.Namespace, screen: Console) -> Trained:
+    from harness.models.fetch import Access, checkpoint_folder
+    from harness.references import parse_reference
+    from harness.training.recipe import load_recipe
+    from harness.training.run import train_into
+
+    recipe = load_recipe(options.recipe)
+    access = Access(options.cache_dir, options.offline)
+    with shown_steps(screen) as progress:
+        return train_into(
+            options.output,
+            recipe,
+            lambda text: str(checkpoint_folder(parse_reference(text), access)),
+            progress,
+            tell=lambda said: screen.print(Text(said), soft_wrap=True),
+            offline=options.offline,
+        )
