@@ -3,3 +3,45 @@
 import pytest
 
 pytestmark = pytest.mark.training
+
+
+def test_only_the_intended_parameters_train(loop, no_findings, note):
+    from harness.loop import movement
+
+    no_findings(movement.only_intended_parameters_train(loop, note))
+
+
+def test_every_trained_weight_moves(loop, no_findings, note):
+    from harness.loop import movement
+
+    no_findings(movement.every_trained_weight_moves(loop, note))
+
+
+def test_the_base_of_an_adapter_stays(loop, no_findings, note):
+    from harness.loop import movement
+
+    no_findings(movement.the_base_of_an_adapter_stays(loop, note))
+
+
+def test_optimizer_and_schedule_follow_the_plan(loop, no_findings, note):
+    from harness.loop import schedule
+
+    no_findings(schedule.optimizer_and_schedule_follow_the_plan(loop, note))
+
+
+def test_the_same_seed_gives_the_same_run(loop, no_findings, note):
+    from harness.loop import repetition
+
+    no_findings(repetition.the_same_seed_gives_the_same_run(loop, note))
+
+
+def test_resuming_equals_no_interruption(loop, no_findings, note):
+    from harness.loop import repetition
+
+    no_findings(repetition.resuming_equals_no_interruption(loop, note))
+
+
+def test_the_best_checkpoint_is_the_best(loop, no_findings, note):
+    from harness.loop import best
+
+    no_findings(best.the_best_checkpoint_is_the_best(loop, note))

@@ -12,7 +12,9 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Traine
 from harness.chat.probe import probe
 from harness.chat.record import chat_record
 from harness.inspection.checkpoint import Checkpoint
+from harness.inspection.matching import inspect_batches
 from harness.inspection.stand_in import nowhere, stand_in_trainer, tiny_model
+from harness.loop.looked_at import Loop
 
 PROSE = """The gate opens at noon and closes at six. A fox may cross the garden before the rain begins.
 user assistant system Assistant: User: System: What is the capital of the country? It is a quiet town by the sea.
@@ -128,6 +130,11 @@ def plain_trainer(
         data_collator=collator,
         processing_class=tokenizer,
     )
+
+
+def loop_of(trainer: Any, rows: Sequence[Mapping[str, Any]] | None = None) -> Loop:
+    """The training loop of a trainer, with the source rows of its batches."""
+    return Loop(trainer, inspect_batches(trainer, rows))
 
 
 def written_out(tokenizer: Any, texts: Sequence[str], **encoding: Any) -> Trainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,18 @@ from harness.inspection.matching import inspect_batches
 from harness.inspection.overfit import a_short_overfit_teaches_to_stop
 from harness.inspection.stand_in import quiet, tiny_model
 from harness.zoo.exhibit import Setup, Trap
-from harness.zoo.parts import CHATML, MARKED, ROWS, plain_trainer, sft_trainer, tokenizer_with
+from harness.zoo.parts import CHATML, MARKED, ROWS, loop_of, plain_trainer, sft_trainer, tokenizer_with
 
 OVERFIT = "stopping/a_short_overfit_teaches_the_model_to_stop"
 
 
+def _seen_whole(trainer: Any) -> Setup:
+    """What is made of the rows, and what the first steps do with them."""
+    return Setup(trainer=trainer, rows=ROWS, loop=loop_of(trainer, ROWS))
+
+
 def _trl(**options: Any) -> Setup:
-    return Setup(trainer=sft_trainer(MARKED, ROWS, **options), rows=ROWS)
+    return _seen_whole(sft_trainer(MARKED, ROWS, **options))
 
 
 def _overfitted(**options: Any) -> Setup:
@@ -31,14 +37,14 @@ def _overfitted(**options: Any) -> Setup:
     def learn() -> Any:
         return a_short_overfit_teaches_to_stop(trainer, inspect_batches(trainer, ROWS))
 
-    return Setup(trainer=trainer, rows=ROWS, more={OVERFIT: learn})
+    return replace(_seen_whole(trainer), more={OVERFIT: learn})
 
 
 def _smoothed() -> Setup:
     tokenizer = tokenizer_with(CHATML)
     collator = DataCollatorForSeq2Seq(tokenizer)
     trainer = plain_trainer(tokenizer, _whole_rows(tokenizer), collator, label_smoothing_factor=0.1)
-    return Setup(trainer=trainer, rows=ROWS)
+    return _seen_whole(trainer)
 
 
 def _whole_rows(tokenizer: Any) -> list[dict[str, list[int]]]:
@@ -51,7 +57,7 @@ def _not_trained_yet() -> Setup:
     with quiet():
         adapter = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"])
         trainer.model = get_peft_model(trainer.model, adapter)
-    return Setup(trainer=trainer, rows=ROWS)
+    return _seen_whole(trainer)
 
 
 def _untied() -> Setup:
@@ -63,12 +69,7 @@ def _untied() -> Setup:
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)  # as its author knows
         model = get_peft_model(tied, adapter)
-    return Setup(
-        trainer=plain_trainer(
-            tokenizer, _whole_rows(tokenizer), collator=DataCollatorForSeq2Seq(tokenizer), model=model
-        ),
-        rows=ROWS,
-    )
+    return _seen_whole(plain_trainer(tokenizer, _whole_rows(tokenizer), DataCollatorForSeq2Seq(tokenizer), model))
 
 
 def _far_from_trained() -> Setup:
@@ -76,7 +77,7 @@ def _far_from_trained() -> Setup:
     trainer = sft_trainer(MARKED)
     with torch.no_grad():
         trainer.model.get_output_embeddings().weight *= 3
-    return Setup(trainer=trainer, rows=ROWS)
+    return _seen_whole(trainer)
 
 
 TRAPS = (

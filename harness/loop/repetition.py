@@ -1,0 +1,108 @@
+"""The same run twice, and a run that is interrupted: both must come to the same losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from harness.findings import Note
+from harness.loop.looked_at import Loop
+from harness.loop.observed import SAVED_AFTER, differs, observed, tolerance
+from harness.loop.short_run import Course
+from harness.records import Finding
+
+NEEDED = {
+    "optimizer.pt": "the optimizer's moments",
+    "scheduler.pt": "where the schedule is",
+    "trainer_state.json": "how many steps are done",
+}
+"""What transformers reads to go on; a checkpoint without one of these is taken without a word."""
+
+STRAYED = 1e-3
+"""How far resumed weights may be from the others, as a share of the way that these went in the same steps."""
+
+
+def the_same_seed_gives_the_same_run(loop: Loop, note: Note) -> list[Finding]:  # noqa: ARG001
+    """Two runs from the same weights and seed see the same rows and have the same losses."""
+    first, second = observed(loop.trainer).course, observed(loop.trainer).repeated
+    for number, (one, other) in enumerate(zip(first.steps, second.steps, strict=False)):
+        if one.rows != other.rows:
+            return [
+                Finding(
+                    "two runs with one seed see other rows",
+                    f"step {number + 1}",
+                    f"the same token ids in the same order (seed={loop.trainer.args.seed})",
+                    "other token ids",
+                    "seed the sampler, the collator and everything in the data set that draws: a generator made from "
+                    "args.seed, no random.SystemRandom, no order of a set",
+                )
+            ]
+        if differs(one.loss, other.loss, tolerance(loop.trainer)):
+            return [
+                Finding(
+                    "two runs with one seed have other losses",
+                    f"step {number + 1}, on the same rows",
+                    f"{one.loss:.8f}",
+                    f"{other.loss:.8f}",
+                    "look for state that outlives a run (a counter in the collator or the loss), noise with a "
+                    "generator of its own, or kernels without a fixed order (full_determinism=True)",
+                )
+            ]
+    return []
+
+
+def resuming_equals_no_interruption(loop: Loop, note: Note) -> list[Finding]:
+    """A run that was saved, stopped and resumed has the losses, learning rates and weights of one that was not."""
+    runs = observed(loop.trainer)
+    if not runs.can_resume:
+        why = "save_only_model=True" if loop.trainer.args.save_only_model else f"{runs.course.planned} steps in all"
+        note(f"nothing to resume from: {why}")
+        return []
+    whole, resumed = runs.repeated, runs.resumed
+    if resumed is None:
+        return []
+    found = next(_first_difference(loop, whole, resumed), None)
+    if found is None:
+        return []
+    missing = [f"{name} ({meaning})" for name, meaning in NEEDED.items() if name not in whole.saved]
+    if not any(name.startswith("rng_state") for name in whole.saved):
+        missing.append("rng_state.pth (random states)")
+    lacks = f"; the checkpoint lacks {', '.join(missing)}" if missing else ""
+    where, expected, got = found
+    return [
+        Finding(
+            "a resumed run is another run",
+            where,
+            expected,
+            f"{got}{lacks}",
+            "save and load optimizer, schedule and random states with the weights; if the collator or the data set "
+            "counts or draws, save its state too",
+        )
+    ]
+
+
+def _first_difference(loop: Loop, whole: Course, resumed: Course) -> Iterator[tuple[str, str, str]]:
+    """(Where, without interruption, resumed) of the first step that is not the same, at last of the weights."""
+    allowed = tolerance(loop.trainer)
+    for number, (one, other) in enumerate(zip(whole.steps[SAVED_AFTER:], resumed.steps, strict=False)):
+        where = f"step {SAVED_AFTER + number + 1}, step {number + 1} after resuming"
+        if [rate for rate, _ in one.rates] != [rate for rate, _ in other.rates]:
+            yield f"{where}: learning rate", str([r for r, _ in one.rates]), str([r for r, _ in other.rates])
+        if differs(one.loss, other.loss, allowed):
+            yield f"{where}: loss", f"{one.loss:.8f}", f"{other.loss:.8f}"
+    strayed = _strayed(loop, whole, resumed)
+    if strayed > max(STRAYED, allowed):
+        yield "the trained weights at the end", "the same weights", f"{strayed:.1%} of their way apart"
+
+
+def _strayed(loop: Loop, whole: Course, resumed: Course) -> float:
+    """The distance between the weights that two runs end with, as a share of the way from where they began."""
+    begun = dict(loop.trainer.model.named_parameters())
+    apart = _norm(whole.final[name] - resumed.final[name] for name in whole.final)
+    way = _norm(whole.final[name] - begun[name].detach() for name in whole.final)
+    return apart / way if way else 0.0
+
+
+def _norm(tensors: Iterator[torch.Tensor]) -> float:
+    return float(sum(float(each.double().square().sum()) for each in tensors) ** 0.5)

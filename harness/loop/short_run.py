@@ -1,0 +1,246 @@
+"""The first steps of a training, run by the trainer's own ``train()`` and written down.
+
+The plan stays the user's: the run is stopped after a few steps, and its schedule is that of the whole training.
+Nothing is logged elsewhere, evaluated, published or saved outside of a scratch folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback, set_seed
+from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, PrinterCallback, ProgressCallback
+
+from harness.errors import UsageError
+from harness.inspection.batches import first_line_of
+from harness.inspection.stand_in import quiet
+from harness.loop.put_back import put_back
+from harness.training.data import without_bars
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+SILENT = frozenset({"on_log", "on_save", "on_evaluate", "on_predict", "on_prediction_step", "on_push_begin"})
+"""Events of callbacks that show, judge or keep something of a run, and change no step of it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its loss, the norm of its clipped gradient, what it was made of, and its learning rates.
+
+    ``rates`` holds a pair for each parameter group: the learning rate of this step and the one that the schedule
+    starts from. ``rows`` is a digest of the token ids of all its batches.
+    """
+
+    loss: float
+    gradient_norm: float
+    rates: tuple[tuple[float, float], ...]
+    rows: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """The first steps of a training.
+
+    ``planned`` is how many steps the whole training has. ``reached`` holds the names of the trained weights that got a
+    gradient other than zero in a step with a learning rate above zero, ``ran`` those whose module took part in a
+    forward pass, ``moved`` those that changed; ``grouped`` those that the optimizer has. ``base_moved`` holds frozen
+    weights that changed. ``final`` are the trained weights at the end, and ``saved`` the names of the files that were
+    kept of a checkpoint.
+    """
+
+    steps: tuple[Step, ...]
+    planned: int
+    trained: frozenset[str]
+    reached: frozenset[str]
+    ran: frozenset[str]
+    moved: frozenset[str]
+    grouped: frozenset[str]
+    base_moved: tuple[str, ...]
+    final: Mapping[str, torch.Tensor]
+    saved: frozenset[str] = frozenset()
+
+
+def short_run(
+    trainer: Trainer, steps: int, scratch: Path, *, save_after: int | None = None, resume_from: Path | None = None
+) -> Course:
+    """Train until ``steps`` steps are done, from the weights as they are, or from a checkpoint; then all is put back.
+
+    Raises:
+        UsageError: ``train()`` fails.
+
+    """
+    model: Any = trainer.model
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    before = {name: weight.detach().clone() for name, weight in trained.items()}
+    frozen = {name: _checksum(weight) for name, weight in model.named_parameters() if name not in trained}
+    with put_back(trainer), _module_use(model) as ran:
+        recorder = _Recorder(trained, steps)
+        _prepare(trainer, scratch, recorder, save_after)
+        set_seed(trainer.args.seed)
+        try:
+            with quiet(), without_bars(), _unsaid(), contextlib.redirect_stdout(io.StringIO()):
+                trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        except Exception as error:  # whatever the user's training raises
+            raise UsageError(
+                f"train() fails within its first {steps} steps ({type(error).__name__}: {first_line_of(error)}): put "
+                "that right first"
+            ) from error
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-len(recorder.rates) :]
+        final = {name: weight.detach().clone() for name, weight in trained.items()}
+        return Course(
+            steps=tuple(map(Step, losses, recorder.norms, recorder.rates, recorder.rows)),
+            planned=int(trainer.state.max_steps),
+            trained=frozenset(trained),
+            reached=frozenset(recorder.reached),
+            ran=frozenset(name for name in trained if _owner(model, name) in ran),
+            moved=frozenset(name for name, weight in final.items() if not torch.equal(weight, before[name])),
+            grouped=frozenset(recorder.grouped),
+            base_moved=tuple(
+                name
+                for name, weight in model.named_parameters()
+                if name in frozen and _checksum(weight) != frozen[name]
+            ),
+            final=final,
+            saved=frozenset(path.name for path in scratch.glob("checkpoint-*/*")),
+        )
+
+
+def _prepare(trainer: Trainer, scratch: Path, recorder: _Recorder, save_after: int | None) -> None:
+    """Change the copy of the arguments that this run has, and leave only callbacks that can change a step."""
+    changes = {
+        "output_dir": str(scratch),
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_first_step": False,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "eval_on_start": False,
+        "load_best_model_at_end": False,
+        "save_strategy": "no" if save_after is None else "steps",
+        "save_steps": save_after or 500,
+        "save_total_limit": None,
+        "push_to_hub": False,
+        "disable_tqdm": True,
+    }
+    for name, value in changes.items():
+        setattr(trainer.args, name, value)
+    handler = trainer.callback_handler
+    kept = [each for each in handler.callbacks if _can_change_a_step(each)]
+    trainer.callback_handler = _Handler(
+        [DefaultFlowCallback(), *kept, recorder], handler.model, handler.processing_class, None, None
+    )
+    take = trainer.get_batch_samples
+
+    def taken(*arguments: Any, **options: Any) -> Any:
+        batches, count = take(*arguments, **options)
+        recorder.saw(batches)
+        return batches, count
+
+    trainer.get_batch_samples = taken
+
+
+def _can_change_a_step(callback: TrainerCallback) -> bool:
+    shows = isinstance(callback, DefaultFlowCallback | PrinterCallback | ProgressCallback)
+    return not shows and not type(callback).__module__.startswith("transformers.integrations")
+
+
+class _Handler(CallbackHandler):  # type: ignore[misc]  # transformers has no types
+    """Tells callbacks of the steps and of nothing else."""
+
+    def call_event(self, event: str, args: Any, state: Any, control: Any, **beside: Any) -> Any:
+        return control if event in SILENT else super().call_event(event, args, state, control, **beside)
+
+
+class _Recorder(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    """Writes the steps down and ends the run."""
+
+    def __init__(self, trained: Mapping[str, torch.nn.Parameter], steps: int) -> None:
+        self.trained = trained
+        self.names = {id(weight): name for name, weight in trained.items()}
+        self.last = steps
+        self.norms: list[float] = []
+        self.rates: list[tuple[tuple[float, float], ...]] = []
+        self.rows: list[str] = []
+        self.reached: set[str] = set()
+        self.grouped: set[str] = set()
+
+    def saw(self, batches: Any) -> None:
+        digest = hashlib.sha256()
+        for batch in batches:
+            ids = batch.get("input_ids") if hasattr(batch, "get") else None
+            digest.update(repr(ids.tolist() if isinstance(ids, torch.Tensor) else ids).encode())
+        self.rows.append(digest.hexdigest()[:16])
+
+    def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+        groups = optimizer.param_groups
+        self.rates.append(tuple((float(g["lr"]), float(g.get("initial_lr", g["lr"]))) for g in groups))
+        self.grouped = {self.names.get(id(weight), "?") for group in groups for weight in group["params"]} - {"?"}
+        gradients = {name: weight.grad for name, weight in self.trained.items() if weight.grad is not None}
+        self.norms.append(float(sum(float(each.float().square().sum()) for each in gradients.values()) ** 0.5))
+        if any(rate > 0 for rate, _ in self.rates[-1]):
+            self.reached |= {name for name, each in gradients.items() if bool(each.any())}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if state.global_step >= self.last:
+            control.should_training_stop = True
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Hide what the libraries say of a run that is none: shorter than planned, and saved at other steps."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
+def _module_use(model: torch.nn.Module) -> Iterator[set[str]]:
+    """Names of the modules that got something to work on in the meantime."""
+    ran: set[str] = set()
+    handles = []
+    owners = {_owner(model, name) for name, weight in model.named_parameters() if weight.requires_grad}
+    for name, module in model.named_modules():
+        if name in owners:
+
+            def note(_module: Any, inputs: tuple[Any, ...], name: str = name) -> None:
+                first = inputs[0] if inputs else None
+                if not isinstance(first, torch.Tensor) or first.numel():
+                    ran.add(name)
+
+            handles.append(module.register_forward_pre_hook(note))
+    try:
+        yield ran
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _owner(model: torch.nn.Module, weight: str) -> str:
+    """The module that a weight is used by: the one that holds it, or holds the dictionary or list that it is in."""
+    name = weight.rpartition(".")[0]
+    while name and isinstance(model.get_submodule(name), torch.nn.ParameterDict | torch.nn.ParameterList):
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _checksum(weight: torch.Tensor) -> int:
+    """A number that another content has only by chance; nothing but the number leaves the tensor's device."""
+    data = weight.detach().contiguous().view(-1).view(torch.uint8)
+    whole = data[: data.numel() // 4 * 4].view(torch.int32)
+    return int(whole.sum(dtype=torch.int64)) + int(data[data.numel() // 4 * 4 :].sum(dtype=torch.int64))
