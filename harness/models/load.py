@@ -123,6 +123,7 @@ def _with_adapter(module: Any, folder: Path, name: str) -> Any:
     try:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
+        config.base_model_name_or_path = None  # peft warns of every base that it finds under another path
         adapted = get_peft_model(module, config)
         weights = load_peft_weights(str(folder), device=str(module.device))
         result = set_peft_model_state_dict(adapted, weights)

@@ -47,7 +47,12 @@ def adapter_of(recipe: Recipe, model: ModelConfig) -> PeftConfig | None:
 
     method = recipe.extra.peft_type
     if method is None:
-        return get_peft_config(model)
+        lora: Any = get_peft_config(model)
+        named = recipe.values.get("lora_target_modules")
+        if lora is not None and isinstance(named, list):
+            # trl takes the one entry out of a list of one, and peft reads a text as a pattern of the whole name.
+            lora.target_modules = set(named)
+        return lora
     try:
         return _kind(method)(task_type="CAUSAL_LM", **(recipe.extra.peft_config or {}))
     except (ValueError, TypeError) as error:

@@ -162,8 +162,8 @@ def _holds_a_whole_checkpoint(unfinished: Path) -> bool:
 
 def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progress | None, tell: Tell) -> None:
     (folder / INPUTS).write_text(json.dumps(inputs, default=str), encoding="utf-8")
+    parts.training.output_dir = str(folder)  # the trainer makes its folder when it is built
     trainer = trainer_of(parts)
-    trainer.args.output_dir = str(folder)
     trainer.remove_callback(PrinterCallback)
     said = advice(parts, trainer)
     for each in said:

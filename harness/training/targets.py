@@ -54,5 +54,7 @@ def _advice(wanted: str, names: list[str]) -> str:
     """The nearest name, and all that repeat from layer to layer."""
     ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
     ends = [end for end in ends if not end.isdigit()]
+    if wanted in ends:
+        return f"a text is a pattern of the whole name, so write a list, [{wanted}]"
     close = difflib.get_close_matches(wanted, ends, n=1)
     return (f"the nearest is {close[0]!r}; " if close else "") + f"there are {', '.join(ends)}"
