@@ -5,6 +5,12 @@ import pytest
 pytestmark = pytest.mark.training
 
 
+def test_gradients_of_micro_batches_add_up(loop, no_findings, note):
+    from harness.loop import gradients
+
+    no_findings(gradients.gradients_of_micro_batches_add_up(loop, note))
+
+
 def test_only_the_intended_parameters_train(loop, no_findings, note):
     from harness.loop import movement
 

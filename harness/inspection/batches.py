@@ -67,6 +67,13 @@ def collated_for_evaluation(trainer: Trainer, limit: int) -> list[Batch]:
         return _batches(_loader(trainer.get_eval_dataloader, dataset), limit, trainer.args.eval_batch_size)
 
 
+def collated_as(trainer: Trainer, groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """What the trainer's own collator makes of each group of prepared rows, whatever the batch size is."""
+    with _untouched(trainer):
+        collate = _loader(trainer.get_train_dataloader).collate_fn
+        return [_collate(collate, [_copied(row) for row in rows]) for rows in groups]
+
+
 def evaluation_set(trainer: Trainer) -> Any:
     """The trainer's evaluation set, the first where there are several; None where there is none."""
     dataset = trainer.eval_dataset

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.findings import Note
-from harness.loop import best, movement, repetition, schedule
+from harness.loop import best, gradients, movement, repetition, schedule
 from harness.loop.looked_at import Loop
 from harness.records import Finding
 
 LOOP: dict[str, Callable[[Loop, Note], list[Finding]]] = {
+    "training/gradients_of_micro_batches_add_up": gradients.gradients_of_micro_batches_add_up,
     "training/only_the_intended_parameters_train": movement.only_intended_parameters_train,
     "training/every_trained_weight_moves": movement.every_trained_weight_moves,
     "training/the_base_of_an_adapter_stays": movement.the_base_of_an_adapter_stays,
