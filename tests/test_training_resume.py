@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_from_before(place, tmp_
 
     with monkeypatch.context() as patch:
         patch.setattr(SFTTrainer, "_save_optimizer_and_scheduler", full_disk)
-        with pytest.raises(UsageError, match="No space left on device.*: make room.*then goes on after step 3"):
+        with pytest.raises(UsageError, match=r"No space left on device.*: make room.*then goes on after step 3"):
             trained(place, tmp_path / "full")
     heard = []
     assert_same(whole, trained(place, tmp_path / "full", progress=lambda step: heard.append(step.done)))
@@ -204,7 +204,7 @@ def test_ctrl_c_lets_the_step_end_and_saves_it(place, tmp_path):
 def test_an_interrupted_run_of_other_inputs_is_not_overwritten(place, tmp_path, at_every_step):
     with pytest.raises(Stopped):
         trained(place, tmp_path / "out", progress=stop_after(3))
-    with pytest.raises(UsageError, match="out.unfinished: an interrupted run of another recipe is kept here"):
+    with pytest.raises(UsageError, match=r"out.unfinished: an interrupted run of another recipe is kept here"):
         trained(place, tmp_path / "out", "seed: 7\n")
     trained(place, tmp_path / "out")
     with pytest.raises(UsageError, match="out: a model from another recipe is there already"):

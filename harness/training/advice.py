@@ -70,7 +70,7 @@ def _on_epochs(epochs: float) -> Iterator[str]:
 def _on_warmup(parts: Parts, steps: int) -> Iterator[str]:
     """Warm-up in steps, rounded in favour of what was asked: 3 to 10 % of 12 steps is one step or none."""
     warmup = parts.training.get_warmup_steps(steps)
-    if math.floor(WARMUP[0] * steps) <= warmup <= math.ceil(WARMUP[1] * steps):
+    if round(WARMUP[0] * steps) <= warmup <= math.ceil(WARMUP[1] * steps):
         return
     asked = parts.training.warmup_steps
     said = f"warm-up takes {warmup} of {steps} steps, where 3 to 10 % are usual"

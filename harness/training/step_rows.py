@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 60
 class StepRow:
     """``index`` counts from 0 in the trainer's own data, None where a row was packed with others.
 
-    ``alone_finite`` tells whether the row alone has a loss that is a number; None where that was not to be found out.
+    ``alone_finite`` tells whether the row alone has a loss that is a number; None where it was not tried.
     """
 
     index: int | None
@@ -29,18 +29,21 @@ class StepRow:
 
 
 def rows_of(trainer: Trainer, batch: Mapping[str, Any]) -> list[StepRow]:
-    """The rows that a batch was collated from."""
+    """The rows that a batch was collated from, in its order."""
     known = {tuple(ids): index for index, ids in reversed(list(enumerate(trainer.train_dataset["input_ids"])))}
     tokenizer: Any = trainer.processing_class
-    padded = batch["input_ids"].shape[0] > 1 or batch.get("attention_mask") is not None
     return [
-        StepRow(
-            known.get(tuple(ids)),
-            " ".join(tokenizer.decode(ids).split())[:SHOWN_CHARACTERS],
-            _is_finite_alone(trainer, batch, place) if padded else None,
-        )
-        for place, ids in enumerate(_ids(batch))
+        StepRow(known.get(tuple(ids)), " ".join(tokenizer.decode(ids).split())[:SHOWN_CHARACTERS])
+        for ids in _ids(batch)
     ]
+
+
+def tried_alone(trainer: Trainer, batch: Mapping[str, Any]) -> list[StepRow]:
+    """The rows of a batch, each asked for its loss with the weights as they are, unless documents share a row."""
+    rows = rows_of(trainer, batch)
+    if len(rows) != batch["input_ids"].shape[0]:
+        return rows
+    return [replace(row, alone_finite=_is_finite_alone(trainer, batch, place)) for place, row in enumerate(rows)]
 
 
 def named(rows: Sequence[StepRow]) -> str:

@@ -18,6 +18,7 @@ from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
 from harness.training.methods import adapter_of
 from harness.training.recipe import Recipe, configs, old_names_between_libraries, one_line
+from harness.training.rows_fit import check_rows_fit
 from harness.training.targets import check_targets
 from harness.training.template import template_settings, tokenizer_for
 from harness.training.tried import try_template
@@ -71,6 +72,8 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
     adapter = adapter_of(recipe, model)
     if adapter is not None:
         check_targets(recipe.path, adapter, base)
+    rows = rows_of_split(recipe, script.dataset_train_split, offline=offline)
+    check_rows_fit(recipe, training, rows)
     evaluates = training.eval_strategy != "no"
     return Parts(
         recipe=recipe,
@@ -78,7 +81,7 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
         model=model,
         base=base,
         adapter=adapter,
-        rows=rows_of_split(recipe, script.dataset_train_split, offline=offline),
+        rows=rows,
         evaluation_rows=rows_of_split(recipe, script.dataset_test_split, offline=offline) if evaluates else (),
         tokenizer=tokenizer_for(recipe, base),
     )

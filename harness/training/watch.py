@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from harness.errors import InvalidRunError
-from harness.training.step_rows import StepRow, named, rows_of
+from harness.training.step_rows import StepRow, named, rows_of, tried_alone
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -51,7 +51,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         self.batches.append(dict(inputs))
         loss: torch.Tensor = self._take_step(model, inputs, *rest, **named_rest)
         if not math.isfinite(float(loss)):
-            self._stop(f"the loss is {float(loss)}", self.trainer.state.global_step + 1, self.batches[-1:])
+            rows = tried_alone(self.trainer, self.batches[-1])
+            self._stop(f"the loss is {float(loss)}", self.trainer.state.global_step + 1, rows)
         return loss
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **beside: Any) -> None:  # noqa: ARG002
@@ -64,25 +65,26 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             return
         norm = logs.get("grad_norm")
         if norm is not None and not math.isfinite(norm):
-            self._stop(f"the gradients are {norm}", state.global_step, self.batches)
+            # The weights have been changed by these gradients, so no row can be tried alone any more.
+            rows = [row for batch in self.batches for row in rows_of(self.trainer, batch)]
+            self._stop(f"the gradients are {norm}", state.global_step, rows)
         if self.progress is not None:
             self.progress(Step(state.global_step, state.max_steps, logs["loss"], self._speed(logs)))
 
     def _speed(self, logs: Mapping[str, Any]) -> float:
         return float(logs.get("num_tokens", 0)) / max(time.perf_counter() - self.began, 1e-9)
 
-    def _stop(self, what: str, step: int, batches: list[Mapping[str, Any]]) -> None:
-        rows = [row for batch in batches for row in rows_of(self.trainer, batch)]
+    def _stop(self, what: str, step: int, rows: list[StepRow]) -> None:
         raise InvalidRunError(
             f"{self.recipe}: {what} at step {step} of {self.trainer.state.max_steps}, on {named(rows)}; the model was "
-            f"not saved: {_advice(self.trainer.model, rows)}."
+            f"not saved: {_advice(rows)}."
         )
 
 
-def _advice(model: Any, rows: list[StepRow]) -> str:
-    if any(not weight.isfinite().all() for weight in model.parameters()):
-        return "its weights are broken by the steps before, so lower learning_rate or clip gradients by max_grad_norm"
+def _advice(rows: list[StepRow]) -> str:
     guilty = [row for row in rows if row.alone_finite is False]
     if guilty and len(guilty) < len(rows):
         return f"of these, only {named(guilty)} gives such a loss alone, so look at what is in it"
+    if len(guilty) > 1:
+        return "each of its rows gives such a loss alone, so lower learning_rate or clip gradients by max_grad_norm"
     return "lower learning_rate, clip gradients by max_grad_norm, or look at these rows"
