@@ -3,3 +3,87 @@
 import pytest
 
 pytestmark = pytest.mark.handover
+
+
+def test_files_are_complete(delivery, no_findings, note):
+    from harness.handover import model_files
+
+    no_findings(model_files.files_are_complete(delivery, note))
+
+
+def test_the_files_hold_numbers(delivery, no_findings, note):
+    from harness.handover import adapter_files
+
+    no_findings(adapter_files.the_files_hold_numbers(delivery, note))
+
+
+def test_tied_heads_agree_with_the_config(whole_delivery, no_findings, note):
+    from harness.handover import model_files
+
+    no_findings(model_files.tied_heads_agree_with_the_config(whole_delivery, note))
+
+
+def test_control_tokens_can_be_told_apart(whole_delivery, no_findings, note):
+    from harness.handover import model_files
+
+    no_findings(model_files.control_tokens_can_be_told_apart(whole_delivery, note))
+
+
+def test_every_adapter_tensor_has_its_place(adapter_delivery, no_findings, note):
+    from harness.handover import adapter_files
+
+    no_findings(adapter_files.every_adapter_tensor_has_its_place(adapter_delivery, note))
+
+
+def test_every_target_is_adapted(adapter_delivery, no_findings, note):
+    from harness.handover import adapter_files
+
+    no_findings(adapter_files.every_target_is_adapted(adapter_delivery, note))
+
+
+def test_scaling_is_what_was_trained(adapter_delivery, no_findings, note):
+    from harness.handover import adapter_origin
+
+    no_findings(adapter_origin.scaling_is_what_was_trained(adapter_delivery, note))
+
+
+def test_the_base_is_the_one_trained_on(adapter_delivery, no_findings, note):
+    from harness.handover import adapter_origin
+
+    no_findings(adapter_origin.the_base_is_the_one_trained_on(adapter_delivery, note))
+
+
+def test_the_model_equals_what_it_was_made_from(delivery_with_original, no_findings, note):
+    from harness.handover import equality
+
+    no_findings(equality.the_model_equals_what_it_was_made_from(delivery_with_original, note))
+
+
+def test_the_adapter_changes_something(adapter_delivery, no_findings, note):
+    from harness.handover import adapter
+
+    no_findings(adapter.the_adapter_changes_something(adapter_delivery, note))
+
+
+def test_the_base_without_its_adapter_is_the_base(adapter_delivery, no_findings, note):
+    from harness.handover import adapter
+
+    no_findings(adapter.the_base_without_its_adapter_is_the_base(adapter_delivery, note))
+
+
+def test_padding_does_not_change_the_model(adapter_delivery, no_findings, note):
+    from harness.handover import adapter
+
+    no_findings(adapter.padding_does_not_change_the_model(adapter_delivery, note))
+
+
+def test_merging_keeps_the_model(adapter_delivery, no_findings, note):
+    from harness.handover import adapter
+
+    no_findings(adapter.merging_keeps_the_model(adapter_delivery, note))
+
+
+def test_a_fresh_process_loads_the_same_model(adapter_delivery, no_findings, note):
+    from harness.handover import adapter
+
+    no_findings(adapter.a_fresh_process_loads_the_same_model(adapter_delivery, note))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from harness.chat.template import prepare, template_digest
 from harness.errors import ModelError
 from harness.models.fetch import Access, checkpoint_folder
 from harness.models.stated_ids import stop_ids_of
+from harness.models.weight_files import stored_tensors
 from harness.provenance import TOKENIZER, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust, adapter_base, parse_reference, read_json
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError)
 """What transformers raises on files that are damaged, absent, or of an architecture that it does not know."""
-
-LONGEST_HEADER = 100_000_000
-"""Bytes; the safetensors format allows no longer one."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,7 @@ def _embedding_rows(folders: list[Path], config: Any) -> int | None:
     text = config.get_text_config()
     stated, width = getattr(text, "vocab_size", None), getattr(text, "hidden_size", None)
     for folder in folders:
-        rows = {shape[0] for name, shape in _shapes(folder) if _embeds_tokens(name) and shape[1:] == [width]}
+        rows = {shape[0] for name, shape in _shapes(folder) if _embeds_tokens(name) and shape[1:] == (width,)}
         if len(rows) == 1:
             return rows.pop()
     return stated if isinstance(stated, int) else None
@@ -153,13 +150,8 @@ def _embeds_tokens(name: str) -> bool:
     return ("emb" in lower or "wte" in lower) and not any(word in lower for word in ("pos", "type", "vis", "lora"))
 
 
-def _shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Name and shape of every tensor in the folder's safetensors files, from their headers alone."""
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
-        except (OSError, ValueError):
-            continue  # damaged weights are told of where weights are loaded
-        yield from ((name, entry["shape"]) for name, entry in header.items() if "shape" in entry)
+def _shapes(folder: Path) -> list[tuple[str, tuple[int, ...]]]:
+    try:
+        return [(name, each.shape) for name, each in stored_tensors(folder).items()]
+    except (ModelError, OSError, KeyError, TypeError):
+        return []  # damaged weights are told of where weights are loaded

@@ -30,6 +30,11 @@ def _add_models(group: pytest.OptionGroup) -> None:
     add = group.addoption
     add("--model", metavar="REF", help=f"the model under test: {REFERENCES} (default {DEFAULT_MODEL})")
     add("--base-model", metavar="REF", help="what it was tuned from; default: the adapter's or the recipe's base")
+    add(
+        "--same-as",
+        metavar="REF",
+        help="what --model must be equal to: the adapter before its merge, the checkpoint before its export",
+    )
     add("--recipe", metavar="FILE", type=Path, help="train as this YAML says (kept by content) and test the result")
     add("--trust-remote-code", action="store_true", help="let a checkpoint run code of its own")
     add("--allow-pickle", action="store_true", help="load weights that are stored as pickle")

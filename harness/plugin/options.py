@@ -37,6 +37,7 @@ class Options:
     root: Path
     model: ModelRef | None
     base_model: ModelRef | None
+    same_as: ModelRef | None
     recipe: Path | None
     trainer: str | None
     train_data: Path | None
@@ -104,6 +105,7 @@ def read_options(config: pytest.Config) -> Options:
         root=config.rootpath,
         model=model,
         base_model=_base_model(get("base_model"), model, recipe, trust),
+        same_as=_same_as(get("same_as"), model, trust),
         recipe=recipe,
         trainer=get("trainer"),
         train_data=train_data,
@@ -152,6 +154,17 @@ def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, t
         return _base_of_adapter(model, trust)
     base = trained_from(Path(model.location)) if model.kind is Kind.CHECKPOINT else None
     return parse_reference(base, trust) if base else None
+
+
+def _same_as(text: str | None, model: ModelRef | None, trust: Trust) -> ModelRef | None:
+    if text is None:
+        return None
+    if model is None:
+        raise UsageError("--same-as says what --model must be equal to; give it with --model.")
+    same = parse_reference(text, trust)
+    if (same.kind, same.location, same.revision) == (model.kind, model.location, model.revision):
+        raise UsageError(f"--same-as {text}: this is --model itself; name what it was made from.")
+    return same
 
 
 def _base_of_adapter(model: ModelRef, trust: Trust) -> ModelRef:

@@ -1,0 +1,153 @@
+"""An adapter against its merge, its copy in a fresh process, its base, and itself with padding."""
+
+from __future__ import annotations
+
+from harness.findings import Note
+from harness.handover.delivery import Delivery
+from harness.handover.equality import FLOORS, QUANTISED, SHARE_LOST, told_apart
+from harness.handover.probes import Distance, distance, logits_of
+from harness.handover.tried import Tried, tried
+from harness.records import Finding
+
+LOGIC = 1e-6
+"""Nats of mean divergence in float32: rounding alone stays far below (measured: less than 1e-8 after a merge)."""
+
+
+def merging_keeps_the_model(delivery: Delivery, note: Note) -> list[Finding]:
+    """Merged into its base the adapter computes what it did beside it, also in the dtype that the base is stored in."""
+    if not delivery.is_adapter:
+        return []
+    seen = tried(delivery)
+    if seen.merged is None:
+        note(f"not merged: {seen.cannot}")
+        return []
+    apart = distance(seen.live, seen.merged.logits)
+    tuned = distance(seen.live, seen.base).kl
+    allowed = max(LOGIC, 1e-3 * tuned)
+    if apart.kl > allowed:
+        lost = apart.kl / tuned if tuned else 0.0
+        found = _apart("the merged model is not the adapter's", delivery, seen, apart, allowed, lost)
+        return [_with_the_embedding(found) if seen.merged.embedding_moved else found]
+    return _rounding(delivery, seen, tuned, note)
+
+
+def _rounding(delivery: Delivery, seen: Tried, tuned: float, note: Note) -> list[Finding]:
+    if seen.merged is None or seen.merged.rounded is None:
+        return []
+    apart, dtype = distance(seen.live, seen.merged.rounded), seen.merged.dtype
+    share = apart.kl / tuned if tuned else 0.0
+    note(
+        f"merged in {dtype}: {seen.merged.lost:.1%} of the change of the weights is rounded away, {share:.1%} of the "
+        "change of what the model says"
+    )
+    if share <= SHARE_LOST or tuned <= LOGIC:
+        return []
+    return [
+        Finding(
+            f"the adapter is too small for a merge in {dtype}",
+            f"{delivery.files.name}, merged into {delivery.files.base_name}",
+            f"at most {SHARE_LOST:.0%} of what tuning changed lost to rounding",
+            f"{share:.0%} lost (divergence {apart.kl:.2e} nats of {tuned:.2e}), and {seen.merged.lost:.0%} of the "
+            "change of the weights",
+            "merge in float32 and keep it so, or hand the adapter over unmerged",
+        )
+    ]
+
+
+def a_fresh_process_loads_the_same_model(delivery: Delivery, note: Note) -> list[Finding]:
+    """Merged, saved, and loaded by a process that knows nothing of this one, the model is still the adapter's."""
+    if not delivery.is_adapter:
+        return []
+    seen = tried(delivery)
+    if seen.merged is None:
+        note(f"not merged: {seen.cannot}")
+        return []
+    if seen.merged.reloaded is None:
+        note(f"not loaded again: {seen.merged.not_reloaded}")
+        return []
+    apart = distance(seen.merged.logits, seen.merged.reloaded)
+    if apart.kl <= LOGIC:
+        return []
+    return [_apart("the merged model is another one after saving and loading", delivery, seen, apart, LOGIC, 0.0)]
+
+
+def the_adapter_changes_something(delivery: Delivery, note: Note) -> list[Finding]:
+    """With the adapter the model says something else than without it."""
+    if not delivery.is_adapter:
+        return []
+    seen = tried(delivery)
+    tuned = distance(seen.live, seen.base).kl
+    note(f"the adapter moves the model by {tuned:.2e} nats from its base")
+    if tuned > 0:
+        return []
+    return [
+        Finding(
+            "the adapter changes nothing",
+            delivery.files.name,
+            f"other probabilities than those of {delivery.files.base_name}",
+            "the same on every probe, to the last bit",
+            "see that it was trained (its second matrices are zero before the first step), that saving gathered its "
+            "weights, and that their names are those of this base",
+        )
+    ]
+
+
+def the_base_without_its_adapter_is_the_base(delivery: Delivery, note: Note) -> list[Finding]:  # noqa: ARG001
+    """The adapter switched off leaves its base, and what the run compares with is that base, untouched."""
+    if not delivery.is_adapter:
+        return []
+    seen = tried(delivery)
+    if delivery.compared_with is None:
+        return []
+    compared = logits_of(delivery.compared_with, seen.probes)
+    apart, near = distance(seen.base, compared), distance(seen.live, compared)
+    if apart.kl <= FLOORS.get(str(delivery.compared_with.dtype).removeprefix("torch."), QUANTISED):
+        return []
+    return [
+        Finding(
+            "what the model is compared with is not its base",
+            f"{delivery.files.name}, beside the base model of this run",
+            f"the probabilities of {delivery.files.base_name} without the adapter",
+            f"a mean divergence of {apart.kl:.2e} nats from it, {near.kl:.2e} from the tuned model",
+            "load the base anew for the comparison: an adapter is put into the very object that it is given, and "
+            "another revision is another model",
+        )
+    ]
+
+
+def padding_does_not_change_the_model(delivery: Delivery, note: Note) -> list[Finding]:
+    """Padding on the left, which leaves the base's answer as it is, leaves the tuned model's too."""
+    if not delivery.is_adapter:
+        return []
+    seen = tried(delivery)
+    if distance(seen.base[:1], seen.base_padded).kl > LOGIC:
+        note("the base itself needs position ids for prompts that are padded on the left")
+        return []
+    apart = distance(seen.live[:1], seen.padded)
+    if apart.kl <= LOGIC:
+        return []
+    return [
+        Finding(
+            "padding changes what the tuned model says",
+            delivery.files.name,
+            "the same probabilities with five padding tokens on the left, as those of its base are",
+            f"a mean divergence of {apart.kl:.2e} nats",
+            "pass position_ids that do not count padding, or pad on the right; generate() does so by itself, a plain "
+            "forward pass does not",
+        )
+    ]
+
+
+def _apart(what: str, delivery: Delivery, seen: Tried, apart: Distance, allowed: float, lost: float) -> Finding:
+    return told_apart(what, delivery.files.name, delivery.files, seen.probes, apart, allowed, min(lost, 1.0))
+
+
+def _with_the_embedding(found: Finding) -> Finding:
+    return Finding(
+        f"{found.what}: the merge has changed the embedding too",
+        found.where,
+        found.expected,
+        found.found,
+        "the head is tied to the embedding, so what was learned for one is written into both: leave lm_head out of "
+        "target_modules, or untie the two before the training",
+    )

@@ -1,0 +1,132 @@
+"""Whether the model that is handed over computes what the one that it was made from does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.chat.control import quoted
+from harness.findings import Note
+from harness.handover.delivery import Delivery
+from harness.handover.probes import Distance, distance, logits_of, probe_ids
+from harness.models.files import ModelFiles
+from harness.models.load import with_weights
+from harness.models.weight_files import stored_dtypes
+from harness.records import Finding
+
+FLOORS = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-4, "bfloat16": 5e-3}
+"""Mean divergence, in nats, up to which two models are the same, by the dtype that the weights are stored in.
+
+Measured on SmolLM2-135M: float32 differs by less than 3e-7 between batch shapes and by less than 1e-8 after a merge,
+float16 by 5e-5, bfloat16 by 2.4e-3."""
+
+QUANTISED = 0.1
+"""The same for weights of fewer than 16 bits; four bits a weight move a small model by up to about this much."""
+
+SHARE_LOST = 0.2
+"""How much of what tuning changed may be changed back: divergence from the tuned model over that of its base."""
+
+
+def the_model_equals_what_it_was_made_from(delivery: Delivery, note: Note) -> list[Finding]:
+    """The delivered model and ``same_as`` give next tokens the same probabilities, within the floor of their dtype."""
+    other = delivery.same_as
+    if other is None:
+        return []
+    probes = probe_ids(other.tokenizer)
+    if probes != probe_ids(delivery.files.tokenizer):
+        return [
+            Finding(
+                "the same conversations are other token ids",
+                f"{delivery.files.name}, beside {other.name}",
+                "the same tokenizer and the same chat template",
+                _first_other(probes, probe_ids(delivery.files.tokenizer), other.tokenizer, delivery.files.tokenizer),
+                "deliver the tokenizer files and the chat template that the model was trained with",
+            )
+        ]
+    expected, base = _with_its_base(other, delivery, probes)
+    found = logits_of(loaded_in_float32(delivery.files, delivery), probes)
+    apart = distance(expected, found)
+    allowed = floor_of(delivery.files, other)
+    note(
+        f"mean divergence from {other.name} {apart.kl:.2e} nats (allowed {allowed:.0e}), same first choice in "
+        f"{apart.agreement:.1%} of positions"
+    )
+    lost = apart.kl / tuned if base is not None and (tuned := distance(expected, base).kl) > allowed else 0.0
+    if apart.kl <= allowed and lost <= SHARE_LOST:
+        return []
+    return [
+        told_apart(
+            "the model is not the one that it was made from", delivery.files.name, other, probes, apart, allowed, lost
+        )
+    ]
+
+
+def loaded_in_float32(files: ModelFiles, delivery: Delivery) -> Any:
+    """The model with its weights, in float32: there only the weights can differ and not the arithmetic."""
+    return with_weights(files, replace(delivery.loading, dtype="float32", batch_size=None)).module
+
+
+def _with_its_base(files: ModelFiles, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+    """Logits of a model, and of its base where it is an adapter; one model is in memory at a time."""
+    module = loaded_in_float32(files, delivery)
+    expected = logits_of(module, probes)
+    if files.base is None:
+        return expected, None
+    with module.disable_adapter():
+        return expected, logits_of(module, probes)
+
+
+def floor_of(*models: ModelFiles) -> float:
+    """The floor of the coarsest dtype that any of the models' weights are stored in."""
+    return max(_floor(model) for model in models)
+
+
+def _floor(model: ModelFiles) -> float:
+    folder = model.base or model.folder
+    source = folder / "source.json"
+    if source.is_file() and "gguf" in json.loads(source.read_text(encoding="utf-8")):
+        return _gguf_floor(folder)
+    return max((FLOORS.get(name, QUANTISED) for name in stored_dtypes(folder)), default=FLOORS["float32"])
+
+
+def _gguf_floor(folder: Path) -> float:
+    """A GGUF file was dequantised on reading; what it held is written beside the copy where that is known."""
+    kinds = json.loads((folder / "source.json").read_text(encoding="utf-8")).get("stored", ["unknown"])
+    return max(FLOORS.get(str(kind), QUANTISED) for kind in kinds)
+
+
+def told_apart(
+    what: str,
+    name: str,
+    other: ModelFiles,
+    probes: Sequence[Sequence[int]],
+    apart: Distance,
+    allowed: float,
+    lost: float,
+) -> Finding:
+    """The finding that two models differ, with the place where they differ most."""
+    number, at = apart.where
+    first, second = (quoted(other.tokenizer, [token]) for token in apart.likeliest)
+    before = quoted(other.tokenizer, list(probes[number][max(0, at - 7) : at + 1]))
+    said = f"; {lost:.0%} of what tuning changed is gone" if lost > SHARE_LOST else ""
+    return Finding(
+        what,
+        f"{name}, beside {other.name}; most after {before}",
+        f"a mean divergence of at most {allowed:.0e} nats, {first} as the likeliest token there",
+        f"{apart.kl:.2e} nats, {second}; the same first choice in {apart.agreement:.1%} of positions{said}",
+        "merge into the very base that the adapter was trained on, with its scaling, in float32 or its own dtype; then "
+        "compare again before anything is quantised",
+    )
+
+
+def _first_other(left: Any, right: Any, one: Any, other: Any) -> str:
+    for ids, others in zip(left, right, strict=False):
+        if ids != others:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
+            )
+            return f"{quoted(other, others[at : at + 8])} where {quoted(one, ids[at : at + 8])} stands"
+    return f"{len(right)} conversations that can be rendered, {len(left)} before"

@@ -1,0 +1,52 @@
+"""An adapter as its config plans it on its base: built without weights, so that files can be held against it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from harness.models.files import ModelFiles, first_line
+from harness.training.manifest import adapter_scaling
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An adapter as its config plans it on this base, without weights.
+
+    ``shapes`` holds the tensors that saving it writes; ``scaling`` the factor of each adapted module, where the method
+    has one; ``modules`` the names of all modules of the base, and ``trouble`` what peft says where it cannot build it.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    scaling: Mapping[str, float]
+    modules: frozenset[str]
+    trouble: str = ""
+
+
+def planned_adapter(files: ModelFiles) -> Planned:
+    """The adapter as its config plans it on its base, built without weights."""
+    assert files.base is not None
+    return _planned(files.folder, files.base, (files.folder / "adapter_config.json").stat().st_mtime)
+
+
+@lru_cache(maxsize=4)
+def _planned(folder: Path, base: Path, changed: float) -> Planned:  # noqa: ARG001 - a file that changed is read again
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = PeftConfig.from_pretrained(str(folder))
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+        modules = frozenset(name for name, _ in (*whole.named_modules(), *whole.named_parameters()))
+        try:
+            adapted = get_peft_model(whole, config)
+            saved = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+        except (ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+            return Planned({}, {}, modules, first_line(error))
+    return Planned({name: tuple(each.shape) for name, each in saved.items()}, adapter_scaling(adapted), modules)

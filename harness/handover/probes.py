@@ -1,0 +1,88 @@
+"""What models are asked when two of them must be the same: fixed texts and conversations, as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.chat.template import REFUSALS, encode
+from harness.inspection.probe_texts import PROBE_TEXTS
+
+LONGEST = 64
+"""Tokens of a probe: enough for attention and positions to matter, little enough for a vocabulary of 250,000."""
+
+CONVERSATIONS = (
+    ("What opens at noon?", "The gate opens at noon and closes at six."),
+    ("Write a function that adds two numbers.", "def add(left, right):\n    return left + right"),
+    ("今天天气好吗？", "很好，适合去公园。"),
+    ("Name three rivers.", "The Nile, the Amazon and the Danube."),
+)
+
+PROSE = "A fox may cross the garden before the rain begins, and the town by the sea is quiet until the market opens."
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far two models are apart on the probes.
+
+    ``kl`` is the mean Kullback-Leibler divergence of the second from the first over all positions, in nats;
+    ``agreement`` the share of positions with the same likeliest token; ``worst`` the positions' largest divergence,
+    ``where`` (probe, position) it is, and ``likeliest`` the first choice of each model there.
+    """
+
+    kl: float
+    agreement: float
+    worst: float
+    where: tuple[int, int]
+    likeliest: tuple[int, int]
+
+
+def probe_ids(tokenizer: Any) -> list[list[int]]:
+    """Token ids of the probes, the same for every model with this tokenizer and template."""
+    texts = [tokenizer(text, add_special_tokens=True)["input_ids"] for text in (PROSE, " ".join(PROBE_TEXTS))]
+    return [ids[:LONGEST] for ids in (*_conversations(tokenizer), *texts) if len(ids) > 1]
+
+
+def _conversations(tokenizer: Any) -> Iterator[list[int]]:
+    for question, answer in CONVERSATIONS:
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        try:
+            yield encode(tokenizer, messages)
+        except REFUSALS:
+            return
+
+
+def logits_of(module: Any, probes: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """Logits of each probe alone, of shape (tokens, vocabulary), in float32 on the CPU.
+
+    Virtual tokens that an adapter puts in front have none here.
+    """
+    found = []
+    with torch.inference_mode():
+        for ids in probes:
+            given = torch.tensor([list(ids)], device=module.device)
+            logits = module(input_ids=given, attention_mask=torch.ones_like(given), use_cache=False).logits[0]
+            found.append(logits[-len(ids) :].float().cpu())
+    return found
+
+
+def distance(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> Distance:
+    """Compare two models' logits on the same probes; a vocabulary that was padded is compared where both have ids."""
+    divergences, agreed = [], []
+    worst = (-1.0, (0, 0), (0, 0))
+    for number, (one, other) in enumerate(zip(expected, found, strict=True)):
+        width = min(one.shape[-1], other.shape[-1])
+        log_p, log_q = (torch.log_softmax(each[:, :width].double(), dim=-1) for each in (one, other))
+        each = (log_p.exp() * (log_p - log_q)).sum(-1)
+        each = torch.where(torch.isnan(each), torch.inf, each.clamp(min=0.0))
+        at = int(each.argmax())
+        first = int(log_p[at].argmax()), int(log_q[at].argmax())
+        if float(each[at]) > worst[0]:
+            worst = float(each[at]), (number, at), first
+        divergences.append(each)
+        agreed.append(log_p.argmax(-1) == log_q.argmax(-1))
+    kl, agreement = torch.cat(divergences).mean(), torch.cat(agreed).double().mean()
+    return Distance(float(kl), float(agreement), *worst)

@@ -1,0 +1,159 @@
+"""An adapter tried out: alone and on its base, padded, merged, merged in the dtype of its base, and loaded again.
+
+The model is loaded once, in float32, and all is asked of it in turn; what is kept of it are logits.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from harness.errors import ModelError
+from harness.handover.delivery import Delivery
+from harness.handover.equality import loaded_in_float32
+from harness.handover.fresh import fresh_logits
+from harness.handover.probes import logits_of, probe_ids
+from harness.models.weight_files import stored_dtypes
+from harness.training.data import without_bars
+
+Logits = list[torch.Tensor]
+
+ROOM = 1.2
+"""Free space of the disk, as a multiple of the merged model, that a copy may be written into."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A model after its merge.
+
+    ``rounded`` are its logits with the adapted matrices rounded to ``dtype``, the one that the base is stored in, and
+    None where that is float32; ``lost`` is how much of the change of the weights that rounding took, as a share.
+    ``embedding_moved`` tells that the embedding is another one though nothing adapts it. ``reloaded`` are the logits of
+    a fresh process, None where no copy could be written, for the reason ``not_reloaded``.
+    """
+
+    logits: Logits
+    dtype: str
+    rounded: Logits | None
+    lost: float
+    embedding_moved: bool
+    reloaded: Logits | None
+    not_reloaded: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What an adapter computes; ``padded`` has padding on the left, and ``cannot`` says why there is no merge."""
+
+    probes: Sequence[Sequence[int]]
+    live: Logits
+    base: Logits
+    padded: Logits
+    base_padded: Logits
+    merged: Merged | None
+    cannot: str = ""
+
+
+_TRIED: WeakKeyDictionary[Delivery, Tried] = WeakKeyDictionary()
+
+
+def tried(delivery: Delivery) -> Tried:
+    """What the delivered adapter computes; asked once."""
+    if delivery not in _TRIED:
+        _TRIED[delivery] = _try(delivery)
+    return _TRIED[delivery]
+
+
+def _try(delivery: Delivery) -> Tried:
+    module = loaded_in_float32(delivery.files, delivery)
+    tokenizer = delivery.files.tokenizer
+    probes, pad = probe_ids(tokenizer), int(tokenizer.pad_token_id or 0)
+    live, padded = logits_of(module, probes), _padded(module, probes, pad)
+    with module.disable_adapter():
+        base, base_padded = logits_of(module, probes), _padded(module, probes, pad)
+    merged, cannot = _merge(module, delivery, probes)
+    return Tried(probes, live, base, padded, base_padded, merged, cannot)
+
+
+def _padded(module: Any, probes: Sequence[Sequence[int]], pad: int) -> Logits:
+    """Logits of the first probe with padding on its left and no position ids, as a batch of unequal prompts has it."""
+    ids, gap = list(probes[0]), 5
+    given = torch.tensor([[pad] * gap + ids], device=module.device)
+    mask = torch.tensor([[0] * gap + [1] * len(ids)], device=module.device)
+    with torch.inference_mode():
+        logits = module(input_ids=given, attention_mask=mask, use_cache=False).logits[0]
+    return [logits[-len(ids) :].float().cpu()]
+
+
+def _merge(module: Any, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Merged | None, str]:
+    if not hasattr(module, "merge_and_unload") or not hasattr(module.base_model, "merge_and_unload"):
+        return None, f"{module.peft_type} has nothing that could be merged into the weights of its base"
+    before = {name: weight.detach().clone() for name, weight in _adapted(module).items()}
+    embedding = module.get_input_embeddings()
+    adapts_embedding = any("lora_" in name or "original_module" in name for name, _ in embedding.named_parameters())
+    kept = None if adapts_embedding else embedding.weight.detach().clone()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a merge endangers is looked at here
+            whole = module.merge_and_unload()
+    except (ValueError, NotImplementedError, AttributeError, TypeError) as error:
+        return None, f"peft cannot merge it ({' '.join(str(error).split())[:160]})"
+    logits = logits_of(whole, probes)
+    reloaded, why = _reload(whole, delivery, probes)
+    moved = kept is not None and not torch.equal(kept, whole.get_input_embeddings().weight)
+    dtype = _stored_dtype(delivery)
+    rounded, lost = _rounded(whole, before, dtype, probes)
+    return Merged(logits, dtype, rounded, lost, moved, reloaded, why), ""
+
+
+def _adapted(module: Any) -> dict[str, torch.Tensor]:
+    """The matrices of the base that the adapter sits on, by their names after the merge."""
+    names = {}
+    for name, weight in module.get_base_model().named_parameters():
+        if name.endswith("base_layer.weight"):
+            names[name.replace("base_layer.", "")] = weight
+    return names
+
+
+def _stored_dtype(delivery: Delivery) -> str:
+    stored = stored_dtypes(delivery.files.base or delivery.files.folder) & {"float16", "bfloat16"}
+    return min(stored, default="float32")
+
+
+def _rounded(
+    whole: Any, before: dict[str, torch.Tensor], dtype: str, probes: Sequence[Sequence[int]]
+) -> tuple[Logits | None, float]:
+    """Round the merged matrices as saving in ``dtype`` does, and see what is left of what the adapter changed."""
+    if dtype == "float32":
+        return None, 0.0
+    after, changed, gone = dict(whole.named_parameters()), 0.0, 0.0
+    with torch.no_grad():
+        for name, old in before.items():
+            if name in after:
+                exact = after[name].detach().clone()
+                after[name].copy_(exact.to(getattr(torch, dtype)).float())
+                changed += float((exact - old).square().sum())
+                gone += float((after[name] - exact).square().sum())
+    return logits_of(whole, probes), (gone / changed) ** 0.5 if changed else 0.0
+
+
+def _reload(whole: Any, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Logits | None, str]:
+    size = sum(weight.numel() * weight.element_size() for weight in whole.parameters())
+    with tempfile.TemporaryDirectory(prefix="pytest-sft-merged-") as scratch:
+        if shutil.disk_usage(scratch).free < ROOM * size:
+            return None, f"no room in {scratch} for a copy of {size / 2**30:.1f} GiB"
+        with without_bars():
+            whole.save_pretrained(scratch)
+        remote = delivery.loading.trust.remote_code
+        try:
+            return fresh_logits(Path(scratch), probes, device=delivery.loading.device, remote_code=remote), ""
+        except ModelError as error:
+            return None, str(error)
