@@ -10,6 +10,7 @@ from harness.errors import ModelError
 from harness.models.fetch import Access
 from harness.models.likelihood import score
 from harness.models.load import LoadOptions, load
+from harness.models.sampling import Sampling
 from harness.models.tokens import Scored
 from harness.models.virtual_tokens import opened, virtual_tokens
 from harness.references import parse_reference
@@ -77,6 +78,19 @@ def test_a_batch_of_answers_is_what_each_prompt_gets_alone(adapted):
     prompts = [loaded.tokenizer.encode(text) for text in TEXTS]
     given = [answer.ids for answer in loaded.generate(TEXTS, max_new_tokens=NEW)]
     assert given == [greedy_alone(trained, ids, loaded.stop_ids) for ids in prompts]
+
+
+def test_several_answers_to_a_prompt_go_on_from_the_prompt_read_once(adapted):
+    trained, loaded = adapted
+    cold = Sampling(temperature=1e-6, top_p=1.0, max_new_tokens=NEW)
+    given = {
+        name: answers
+        for batch in loaded.sample({text: text for text in TEXTS}, cold, 2)
+        for name, answers in batch.items()
+    }
+    for text in TEXTS:
+        wanted = greedy_alone(trained, loaded.tokenizer.encode(text), loaded.stop_ids)
+        assert [answer.ids for answer in given[text]] == [wanted, wanted]
 
 
 def test_a_batch_of_scores_is_what_each_text_gets_alone(adapted):

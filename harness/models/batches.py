@@ -26,6 +26,10 @@ class Budget:
         """Tell whether ``rows`` rows of ``longest`` tokens are within the budget."""
         return rows <= self.rows if self.rows else rows * longest <= self.tokens
 
+    def for_copies(self, copies: int) -> Budget:
+        """The budget of prompts that are answered ``copies`` times at once."""
+        return Budget(self.tokens // copies, max(1, self.rows // copies) if self.rows else None)
+
 
 def longest_first(lengths: Sequence[int], budget: Budget) -> Iterator[list[int]]:
     """Yield batches of indices that the budget holds (one row at least), by falling length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,9 +10,10 @@ from harness.chat.template import encode as encode_chat
 from harness.chat.template import render, takes, template_digest
 from harness.errors import DataError
 from harness.models.base import Completion, LogLikelihood
-from harness.models.batches import Budget, Track, silently
-from harness.models.greedy import decode_greedily
+from harness.models.batches import Budget, Track, longest_first, silently
+from harness.models.decoding import Choose, decode, likeliest
 from harness.models.likelihood import score
+from harness.models.sampling import Sampling, drawn
 from harness.models.tokens import encode, rolling_windows, split_pair
 from harness.models.virtual_tokens import virtual_tokens
 from harness.records import Message, Messages
@@ -79,7 +80,42 @@ class LocalModel:
             self._answered[key] = answer()
         return list(self._answered[key])
 
+    def sample(
+        self,
+        prompts: Mapping[str, Messages | str],
+        sampling: Sampling,
+        copies: int,
+        done: Collection[str] = (),
+    ) -> Iterator[dict[str, list[Completion]]]:
+        """Yield ``copies`` sampled answers to each prompt by its name, a batch at a time, prompts in ``done`` left out.
+
+        Seed, name and number of an answer decide its random numbers, and the batches are those of all prompts, so a
+        run that was interrupted goes on to the same answers.
+        """
+        names = list(prompts)
+        encoded = self._with_room(list(prompts.values()), sampling.max_new_tokens)
+        lengths = [len(ids) + sampling.max_new_tokens for ids in encoded]
+        batches = [
+            [index for index in batch if names[index] not in done]
+            for batch in longest_first(lengths, self.budget.for_copies(copies))
+        ]
+        for batch in self.track([batch for batch in batches if batch], "sampling"):
+            streams = [f"{names[index]}\n{copy}" for index in batch for copy in range(copies)]
+            answers = self._decode(
+                [encoded[index] for index in batch], sampling.max_new_tokens, drawn(streams, sampling), copies
+            )
+            yield {names[index]: answers[copies * place : copies * (place + 1)] for place, index in enumerate(batch)}
+
     def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+        encoded = self._with_room(prompts, max_new_tokens)
+        lengths = [len(ids) + max_new_tokens for ids in encoded]
+        answers: dict[int, Completion] = {}
+        for batch in self.track(list(longest_first(lengths, self.budget)), "generating"):
+            chosen = self._decode([encoded[index] for index in batch], max_new_tokens)
+            answers.update(zip(batch, chosen, strict=True))
+        return [answers[index] for index in range(len(encoded))]
+
+    def _with_room(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[list[int]]:
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
         for index, ids in enumerate(encoded):
             if len(ids) + max_new_tokens > self.longest:
@@ -87,14 +123,23 @@ class LocalModel:
                     f"prompt {index + 1} of {len(prompts)} has {len(ids)} tokens, which leaves no room for "
                     f"{max_new_tokens} new ones in {self.name}'s {self.longest} positions; shorten the prompt."
                 )
-        answers = decode_greedily(
+        return encoded
+
+    def _decode(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        choose: Choose = likeliest,
+        copies: int = 1,
+    ) -> list[Completion]:
+        answers = decode(
             self.module,
-            encoded,
+            prompts,
             stop_ids=self.stop_ids,
             pad_id=self.pad_id,
             max_new_tokens=max_new_tokens,
-            budget=self.budget,
-            track=self.track,
+            choose=choose,
+            copies=copies,
         )
         return [self._completion(ids) for ids in answers]
 
