@@ -16,9 +16,14 @@ LOOKED_AT = 64
 
 @dataclass(frozen=True)
 class Row:
-    """A prepared row, with the number of its tokens and of those that are learned of it."""
+    """A prepared row, its place in the set, and how many tokens it has and how many are learned of it.
 
+    ``inputs`` is what the collator makes of it alone.
+    """
+
+    number: int
     prepared: Mapping[str, Any]
+    inputs: Mapping[str, Any]
     tokens: int
     targets: int
 
@@ -42,8 +47,8 @@ def _candidates(loop: Loop) -> Iterator[Row]:
     """Rows with targets whose ids have an embedding; where they have not, another case says so."""
     rows = list(islice(chain.from_iterable(batch.features for batch in loop.seen.batches), LOOKED_AT))
     known = int(loop.trainer.model.get_input_embeddings().weight.shape[0])
-    for row, inputs in zip(rows, collated_as(loop.trainer, [[row] for row in rows]), strict=True):
+    for number, inputs in enumerate(collated_as(loop.trainer, [[row] for row in rows])):
         # The first label has no logits before it.
         targets = int((inputs["labels"][..., 1:] != IGNORED).sum())
         if targets and int(inputs["input_ids"].max()) < known:
-            yield Row(row, inputs["input_ids"].numel(), targets)
+            yield Row(number, rows[number], inputs, inputs["input_ids"].numel(), targets)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,14 @@ ABOVE_ROUNDING = 3.0
 Gradient = list[torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Update:
+    """What an optimizer step gets: the gradient of all trained weights, and the loss that it lowers, in nats."""
+
+    gradient: Gradient
+    loss: float
+
+
 def gradients_of_micro_batches_add_up(loop: Loop, note: Note) -> list[Finding]:
     """Where the trainer accumulates: rows that come one by one give the gradient that they give as one batch."""
     trainer: Any = loop.trainer
@@ -48,17 +57,18 @@ def gradients_of_micro_batches_add_up(loop: Loop, note: Note) -> list[Finding]:
     if len(rows) < 2:
         note("there are fewer than two rows with something to learn, so nothing can be accumulated")
         return []
-    *alone, together = collated_as(trainer, [*([row.prepared] for row in rows), [row.prepared for row in rows]])
+    alone = [row.inputs for row in rows]
+    (together,) = collated_as(trainer, [[row.prepared for row in rows]])
     with as_it_trains(trainer) as weights:
         if not weights:
             return []  # another case says so
-        whole = step_gradient(trainer, weights, [together])
-        summed = step_gradient(trainer, weights, alone)
+        whole = update_of(trainer, weights, [together]).gradient
+        summed = update_of(trainer, weights, alone).gradient
         error = distance(summed, whole)
         if error <= TOLERANCE:
             note(f"the gradient of {len(rows)} micro-batches is that of the whole batch within {error:.1e}")
             return []
-        by_tokens, by_batches = _by_hand(trainer, weights, alone, rows)
+        by_tokens, by_batches = by_hand(trainer, weights, rows)
     noise = distance(by_tokens, whole)
     if not error > ABOVE_ROUNDING * noise:
         note(
@@ -89,7 +99,7 @@ def as_it_trains(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
             vars(model).update(own)
 
 
-def step_gradient(trainer: Trainer, weights: Sequence[torch.Tensor], batches: Sequence[Mapping[str, Any]]) -> Gradient:
+def update_of(trainer: Trainer, weights: Sequence[torch.Tensor], batches: Sequence[Mapping[str, Any]]) -> Update:
     """What one optimizer step gets of these micro-batches, before it is clipped; ``train()`` does just that.
 
     Raises:
@@ -104,8 +114,7 @@ def step_gradient(trainer: Trainer, weights: Sequence[torch.Tensor], batches: Se
                 iter([dict(b) for b in batches]), len(batches), trainer.args.device
             )
             trainer.current_gradient_accumulation_steps = len(given)
-            for inputs in given:
-                trainer.training_step(trainer.model, inputs, count)
+            loss = sum(float(trainer.training_step(trainer.model, inputs, count)) for inputs in given)
         except Exception as error:  # whatever the user's training_step raises
             raise UsageError(
                 f"the trainer's training_step fails on its own batch ({type(error).__name__}: "
@@ -114,7 +123,7 @@ def step_gradient(trainer: Trainer, weights: Sequence[torch.Tensor], batches: Se
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         for weight in weights:
             weight.grad = None
-        return gradients
+        return Update(gradients, loss)
 
 
 @contextmanager
@@ -131,14 +140,14 @@ def _accumulating(trainer: Any, steps: int) -> Iterator[None]:
         trainer.args, trainer.accelerator.gradient_accumulation_steps = args, before
 
 
-def _by_hand(
-    trainer: Trainer, weights: Sequence[torch.Tensor], alone: Sequence[Mapping[str, Any]], rows: Sequence[Row]
-) -> tuple[Gradient, Gradient]:
+def by_hand(trainer: Trainer, weights: Sequence[torch.Tensor], rows: Sequence[Row]) -> tuple[Gradient, Gradient]:
     """The mean of the rows' gradients, each a step of its own: by their targets, as is right, and each alike."""
     total = sum(row.targets for row in rows)
     by_tokens, by_batches = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
-    for inputs, row in zip(alone, rows, strict=True):
-        for gradient, one, other in zip(step_gradient(trainer, weights, [inputs]), by_tokens, by_batches, strict=True):
+    for row in rows:
+        for gradient, one, other in zip(
+            update_of(trainer, weights, [row.inputs]).gradient, by_tokens, by_batches, strict=True
+        ):
             one.add_(gradient, alpha=row.targets / total)
             other.add_(gradient, alpha=1 / len(rows))
     return by_tokens, by_batches

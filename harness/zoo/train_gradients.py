@@ -36,7 +36,7 @@ class _OwnShare(Trainer):  # type: ignore[misc]  # transformers has no types
         return (loss, outputs) if return_outputs else loss
 
 
-def answers_trainer(kind: type[Trainer] = Trainer, **options: Any) -> Any:
+def answers_trainer(kind: Any = Trainer, **options: Any) -> Any:
     """A transformers trainer of the last answers, which are of unlike length, as an author of an own loss has it."""
     tokenizer = tokenizer_with(CHATML)
     prepared = []

@@ -1,0 +1,99 @@
+"""An evaluation of a few rows by the trainer's own ``evaluate()``, and what it is made of; no trace is left."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import set_seed
+from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback
+
+from harness.inspection.batches import IGNORED, evaluation_set
+from harness.inspection.stand_in import quiet
+from harness.loop.put_back import put_back
+from harness.training.data import without_bars
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch of an evaluation: its loss in nats, how many labels count in it, and a digest of its ids."""
+
+    loss: float
+    targets: int
+    ids: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The ``eval_loss`` that was reported, and the batches that it is made of."""
+
+    loss: float
+    parts: tuple[Part, ...]
+
+    @property
+    def over_tokens(self) -> float:
+        """The mean over all tokens that count, where the loss of a batch is the mean over those of the batch."""
+        return sum(part.loss * part.targets for part in self.parts) / sum(part.targets for part in self.parts)
+
+
+def evaluated(trainer: Trainer, rows: Any, seed: int = 0) -> Evaluated | None:
+    """Evaluate ``rows``, a data set; None where no loss comes of it. The trainer is the same afterwards.
+
+    Whatever the user's evaluation raises is passed on.
+    """
+    parts: list[Part] = []
+    with put_back(trainer), quiet(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
+        _alone(trainer)
+        predict: Any = trainer.prediction_step
+
+        def recorded(model: Any, inputs: Mapping[str, Any], *given: Any, **options: Any) -> Any:
+            targets = int((torch.as_tensor(inputs["labels"])[..., 1:] != IGNORED).sum())
+            ids = hashlib.sha256(repr(torch.as_tensor(inputs["input_ids"]).tolist()).encode()).hexdigest()
+            found = predict(model, inputs, *given, **options)
+            parts.append(Part(float(found[0]) if found[0] is not None else float("nan"), targets, ids))
+            return found
+
+        trainer.prediction_step = recorded
+        set_seed(seed)
+        reported = trainer.evaluate(eval_dataset=rows).get("eval_loss")
+    if reported is None or not parts or not any(part.targets for part in parts):
+        return None
+    return Evaluated(float(reported), tuple(part for part in parts if part.targets))
+
+
+def _alone(trainer: Any) -> None:
+    """Nobody is told of the evaluation, no metric beside the loss is computed, and weights keep their precision."""
+    handler = trainer.callback_handler
+    trainer.callback_handler = CallbackHandler(
+        [DefaultFlowCallback()], handler.model, handler.processing_class, handler.optimizer, handler.lr_scheduler
+    )
+    trainer.state = copy.deepcopy(trainer.state)
+    trainer.compute_metrics = None
+    trainer.args.bf16_full_eval = trainer.args.fp16_full_eval = False
+    trainer.args.disable_tqdm = True
+
+
+def first_rows(trainer: Trainer, count: int) -> Any:
+    """The first rows of the evaluation set, of the training set where there is none."""
+    dataset = evaluation_set(trainer)
+    dataset = trainer.train_dataset if dataset is None else dataset
+    if hasattr(dataset, "select"):
+        return dataset.select(range(min(count, len(dataset))))
+    return list(_rows(dataset, count))
+
+
+def _rows(dataset: Any, count: int) -> Iterator[Any]:
+    if hasattr(dataset, "__len__"):
+        yield from (dataset[number] for number in range(min(count, len(dataset))))
+    else:
+        yield from islice(iter(dataset), count)
