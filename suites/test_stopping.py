@@ -60,6 +60,10 @@ def test_most_short_answers_end_before_the_limit(model, prompts, no_findings):
     no_findings(answers.most_answers_end(model, prompts))
 
 
+def test_few_answers_are_empty(model, prompts, no_findings):
+    no_findings(answers.few_answers_are_empty(model, prompts))
+
+
 def test_no_control_text_leaks_into_answers(model, prompts, no_findings):
     no_findings(answers.answers_leak_no_control_text(model, prompts))
 

@@ -99,9 +99,10 @@ def the_base_without_its_adapter_is_the_base(delivery: Delivery, note: Note) -> 
     seen = tried(delivery)
     if delivery.compared_with is None:
         return []
-    compared = logits_of(delivery.compared_with, seen.probes)
+    module = delivery.compared_with()
+    compared = logits_of(module, seen.probes)
     apart, near = distance(seen.base, compared), distance(seen.live, compared)
-    if apart.kl <= FLOORS.get(str(delivery.compared_with.dtype).removeprefix("torch."), QUANTISED):
+    if apart.kl <= FLOORS.get(str(module.dtype).removeprefix("torch."), QUANTISED):
         return []
     return [
         Finding(

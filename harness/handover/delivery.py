@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,15 @@ class Delivery:
 
     ``same_as`` is what it must be equal to (``--same-as``): the adapter before its merge, the checkpoint before its
     export; None where the user names none. ``tuned_from`` is the base of a whole checkpoint, where it is known; an
-    adapter's is in ``files``. ``compared_with`` is the module that this run compares the model with, as it is in
-    memory. ``loading`` says how weights are loaded where a check needs them.
+    adapter's is in ``files``. ``compared_with`` gives the module that this run compares the model with, as it is
+    in memory. ``loading`` says how weights are loaded where a check needs them.
     """
 
     files: ModelFiles
     loading: LoadOptions
     same_as: ModelFiles | None = None
     tuned_from: ModelFiles | None = None
-    compared_with: Any = None
+    compared_with: Callable[[], Any] | None = None
 
     @property
     def is_adapter(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from harness.models.files import ModelFiles
 from harness.models.load import with_weights
 from harness.models.weight_files import stored_dtypes
 from harness.records import Finding
+from harness.training.data import without_bars
 
 FLOORS = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-4, "bfloat16": 5e-3}
 """Mean divergence, in nats, up to which two models are the same, by the dtype that the weights are stored in.
@@ -66,7 +69,9 @@ def the_model_equals_what_it_was_made_from(delivery: Delivery, note: Note) -> li
 
 def loaded_in_float32(files: ModelFiles, delivery: Delivery) -> Any:
     """The model with its weights, in float32: there only the weights can differ and not the arithmetic."""
-    return with_weights(files, replace(delivery.loading, dtype="float32", batch_size=None)).module
+    with warnings.catch_warnings(), without_bars():
+        warnings.simplefilter("ignore")  # what peft warns of when it puts an adapter on is looked at here
+        return with_weights(files, replace(delivery.loading, dtype="float32", batch_size=None)).module
 
 
 def _with_its_base(files: ModelFiles, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Any, Any]:
@@ -75,8 +80,19 @@ def _with_its_base(files: ModelFiles, delivery: Delivery, probes: Sequence[Seque
     expected = logits_of(module, probes)
     if files.base is None:
         return expected, None
+    with without_adapter(module, files, delivery) as base:
+        return expected, logits_of(base, probes)
+
+
+@contextmanager
+def without_adapter(module: Any, files: ModelFiles, delivery: Delivery) -> Iterator[Any]:
+    """The base under an adapter: the same module with the adapter off, or another one where biases were trained too."""
+    biases = any(getattr(config, "bias", "none") != "none" for config in module.peft_config.values())
+    if biases and files.base is not None:
+        yield loaded_in_float32(replace(files, folder=files.base, base=None, base_name=""), delivery)
+        return
     with module.disable_adapter():
-        return expected, logits_of(module, probes)
+        yield module
 
 
 def floor_of(*models: ModelFiles) -> float:

@@ -103,20 +103,24 @@ def _lost_settings(delivery: Delivery) -> Iterator[Finding]:
     mine = delivery.files
     if mine.home == source.home:
         return
-    what = {
-        "its chat template": has_template,
-        "generation_config.json": lambda files: (files.folder / "generation_config.json").is_file(),
-    }
-    for name, is_there in what.items():
-        if is_there(source) and not is_there(mine) and not (mine.base is not None and name.startswith("generation")):
-            yield Finding(
-                f"the delivered model has lost {name}",
-                str(mine.home if name.startswith("its") else mine.folder),
-                f"what {source.name} has",
-                "no such file or setting, so that whoever loads it falls back on one of their own",
-                "save tokenizer and generation config beside the weights: tokenizer.save_pretrained(), "
-                "generation_config.save_pretrained(); a GGUF file carries the template as tokenizer.chat_template",
-            )
+    lost = []
+    if has_template(source) and not has_template(mine):
+        lost.append(("its chat template", mine.home))
+    if mine.base is None and _has_settings(source) and not _has_settings(mine):
+        lost.append(("generation_config.json", mine.folder))
+    for name, place in lost:
+        yield Finding(
+            f"the delivered model has lost {name}",
+            str(place),
+            f"what {source.name} has",
+            "no such file or setting, so that whoever loads it falls back on one of their own",
+            "save tokenizer and generation config beside the weights: tokenizer.save_pretrained(), "
+            "generation_config.save_pretrained(); a GGUF file carries the template as tokenizer.chat_template",
+        )
+
+
+def _has_settings(files: ModelFiles) -> bool:
+    return (files.folder / "generation_config.json").is_file()
 
 
 def has_template(files: ModelFiles) -> bool:

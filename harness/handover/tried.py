@@ -18,7 +18,7 @@ import torch
 
 from harness.errors import ModelError
 from harness.handover.delivery import Delivery
-from harness.handover.equality import loaded_in_float32
+from harness.handover.equality import loaded_in_float32, without_adapter
 from harness.handover.fresh import fresh_logits
 from harness.handover.probes import logits_of, probe_ids
 from harness.models.weight_files import stored_dtypes
@@ -77,8 +77,8 @@ def _try(delivery: Delivery) -> Tried:
     tokenizer = delivery.files.tokenizer
     probes, pad = probe_ids(tokenizer), int(tokenizer.pad_token_id or 0)
     live, padded = logits_of(module, probes), _padded(module, probes, pad)
-    with module.disable_adapter():
-        base, base_padded = logits_of(module, probes), _padded(module, probes, pad)
+    with without_adapter(module, delivery.files, delivery) as bare:
+        base, base_padded = logits_of(bare, probes), _padded(bare, probes, pad)
     merged, cannot = _merge(module, delivery, probes)
     return Tried(probes, live, base, padded, base_padded, merged, cannot)
 

@@ -29,6 +29,9 @@ NEAR_TIE = {"torch.float32": 0.01, "torch.float16": 0.3, "torch.bfloat16": 2.0}
 BEYOND = 1e-3
 """Probability that may lie on ids without a token. Rows that only fill up the matrix get 1e-6 and less in training."""
 
+EMPTY = 0.5
+"""Share of answers without a character from which on a model is taken to stop before it has begun."""
+
 REPLACED = "\ufffd"
 """What a decoder writes for bytes that are no character."""
 
@@ -45,6 +48,24 @@ def answers_leak_no_control_text(model: Model, samples: SampleSet) -> list[Findi
 def most_answers_end(model: Model, samples: SampleSet) -> list[Finding]:
     """Most answers end by themselves; for samples that ask for short ones."""
     return hardly_stops(greedy_answers(model, samples))
+
+
+def few_answers_are_empty(model: Model, samples: SampleSet) -> list[Finding]:
+    """Most answers hold a character before they end."""
+    answers = greedy_answers(model, samples)
+    empty = [name for name, completion in answers.items() if not completion.text.strip()]
+    if len(empty) <= EMPTY * len(answers):
+        return []
+    return [
+        Finding(
+            "the model ends its answers before they have begun",
+            f"samples {', '.join(empty[:ASKED])}",
+            f"text in more than {EMPTY:.0%} of the answers",
+            f"{len(empty)} of {len(answers)} are empty",
+            "see that prompts do not end in a pad token that is a stop id too, that they end where an answer begins, "
+            "and that no answer of the training rows is empty",
+        )
+    ]
 
 
 def answers_are_what_their_ids_say(model: Model, samples: SampleSet) -> list[Finding]:

@@ -111,6 +111,7 @@ SLOW: dict[str, Callable[[Trainer, Inspection], list[Finding]]] = {
 
 ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {
     "stopping/most_short_answers_end_before_the_limit": answers.most_answers_end,
+    "stopping/few_answers_are_empty": answers.few_answers_are_empty,
     "stopping/no_control_text_leaks_into_answers": answers.answers_leak_no_control_text,
     "stopping/answers_are_what_their_ids_say": answers.answers_are_what_their_ids_say,
     "stopping/an_answer_does_not_depend_on_its_batch": answers.answers_do_not_depend_on_their_batch,

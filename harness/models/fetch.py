@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelReferenceError, NetworkError
+from harness.models.weight_files import DTYPES
 from harness.once import built_once
 from harness.provenance import file_digest
 from harness.references import Kind, ModelRef
@@ -148,5 +149,13 @@ def _dequantise(gguf: Path, digest: str, folder: Path) -> None:
         ) from None
     tokenizer.save_pretrained(folder)
     module.save_pretrained(folder)
-    source = {"gguf": gguf.name, "sha256": digest}
+    source = {"gguf": gguf.name, "sha256": digest, "stored": _stored_types(gguf)}
     (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+
+
+def _stored_types(gguf: Path) -> list[str]:
+    """The types that a GGUF file's matrices are stored in, by torch's names where these are floating-point."""
+    from gguf import GGUFReader
+
+    kinds = {each.tensor_type.name for each in GGUFReader(gguf).tensors if len(each.shape) > 1}
+    return sorted(DTYPES.get(kind, kind) for kind in kinds)

@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from harness.chat.record import template_record
 from harness.errors import InvalidRunError, UsageError
+from harness.models.weight_files import weights_sample
 from harness.once import built_once, unfinished_of
 from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
 from harness.references import TRAINING_MANIFEST
@@ -173,6 +174,7 @@ def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progr
             seconds = _run(trainer, folder, parts, progress, tell)
             manifest = {"base": parts.recipe.model} | dict(inputs) | course(trainer, len(parts.rows), seconds)
             manifest |= {"advice": said, "trained": template_record(trainer.processing_class)}
+            manifest |= {"base_sample": weights_sample(parts.base)}
             with without_bars():
                 _save(trainer, folder, parts.recipe.model)
             (folder / TRAINING_MANIFEST).write_text(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.chat.probe import probe
 from harness.dataset.checks import ROWS
 from harness.errors import HarnessError
@@ -19,31 +21,31 @@ REFUSED = "refused"
 
 
 def examine(setup: Setup) -> dict[str, list[Finding]]:
-    """Findings by the name of the case, of those cases alone that have any."""
+    """Findings by the name of the case, of those cases alone that have any; a refusal ends the examination."""
+    found: dict[str, list[Finding]] = {}
     try:
-        found = _examine(setup)
+        found.update(_examined(setup))
     except HarnessError as refusal:
-        found = {REFUSED: [Finding(str(refusal), "the set-up", "one that can be inspected", "a refusal", "see above")]}
+        found[REFUSED] = [Finding(str(refusal), "the set-up", "one that can be inspected", "a refusal", "see above")]
     return {name: findings for name, findings in found.items() if findings}
 
 
-def _examine(setup: Setup) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = {}
+def _examined(setup: Setup) -> Iterator[tuple[str, list[Finding]]]:
     if setup.tokenizer is not None:
         habits = probe(setup.tokenizer)
-        found |= {name: check(setup.tokenizer, habits) for name, check in checks.CHAT.items()}
+        yield from ((name, check(setup.tokenizer, habits)) for name, check in checks.CHAT.items())
     if setup.checkpoint is not None:
-        found |= {name: check(setup.checkpoint) for name, check in checks.CHECKPOINT.items()}
+        yield from ((name, check(setup.checkpoint)) for name, check in checks.CHECKPOINT.items())
     if setup.trainer is not None:
         seen = inspect_batches(setup.trainer, setup.rows, **setup.options)
         applied = checks.of_a_trainer(setup.trainer, seen, trained_checkpoint(setup.trainer, seen))
-        found |= {name: check() for name, check in applied.items()}
+        yield from ((name, check()) for name, check in applied.items())
     if setup.model is not None and setup.samples is not None:
-        found |= {name: check(setup.model, setup.samples) for name, check in checks.ANSWERS.items()}
+        yield from ((name, check(setup.model, setup.samples)) for name, check in checks.ANSWERS.items())
     if setup.loop is not None:
-        found |= {name: check(setup.loop, silent) for name, check in LOOP.items()}
+        yield from ((name, check(setup.loop, silent)) for name, check in LOOP.items())
     if setup.delivery is not None:
-        found |= {name: check(setup.delivery, silent) for name, check in (FILES | WEIGHTS).items()}
+        yield from ((name, check(setup.delivery, silent)) for name, check in (FILES | WEIGHTS).items())
     if setup.dataset is not None:
-        found |= {name: check(setup.dataset, silent) for name, check in ROWS.items()}
-    return found | {name: find() for name, find in setup.more.items()}
+        yield from ((name, check(setup.dataset, silent)) for name, check in ROWS.items())
+    yield from ((name, find()) for name, find in setup.more.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.metrics.text_loss import bits_per_byte
 from harness.models.base import Completion
 from harness.models.local import LocalModel
 from harness.records import Finding, Messages, Sample, SampleSet
+from harness.zoo.deliveries import adapted, base, delivered, merged, saved
 from harness.zoo.exhibit import Setup, Trap
 from harness.zoo.stop_answers import QUESTIONS, SAMPLES, demo_model, tuned_demo
 from harness.zoo.traps_verdicts import VERDICT, alarms
@@ -122,6 +124,12 @@ def _merged() -> LocalModel:
     return engine(_adapted().merge_and_unload())
 
 
+def _merges() -> Setup:
+    on = base(dtype=torch.bfloat16)
+    delivery = delivered(merged(adapted(on), on), same_as=saved(adapted(on), on))
+    return replace(_judged(_merged, lambda: engine(_adapted())), delivery=delivery)
+
+
 def _scored_by_hand() -> Setup:
     """Log-likelihoods of the engine against one plain forward pass, token by token."""
 
@@ -202,7 +210,7 @@ TRAPS = (
         "Prompts are padded on the left without position ids",
         partial(_asked, lambda: engine(kind=WithoutPositions)),
     ),
-    Trap("ok-33", "An adapter and its merge", partial(_judged, _merged, lambda: engine(_adapted()))),
+    Trap("ok-33", "An adapter and its merge, also on a base that is stored in bfloat16", _merges),
     Trap("ok-44", "The last token of a text is scored and never read", _scored_by_hand),
     Trap("ok-53", "Shorter answers", _in_fewer_words),
     Trap("ok-57", "Near ties flip in bfloat16", partial(_asked, _in_bfloat16)),

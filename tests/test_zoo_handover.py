@@ -1,0 +1,19 @@
+"""The zoo's faults of adapters and exports: each is caught by a case that it names, and its twin raises no alarm."""
+
+import pytest
+
+from harness.zoo.catalogue import faults
+from harness.zoo.examine import examine
+
+FAULTS = [fault for fault in faults() if fault.id.startswith(("peft-", "export-"))]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_the_fault_is_caught_by_a_case_that_it_names(fault):
+    found = examine(fault.inject())
+    assert set(found) & set(fault.caught_by), f"{fault.name}: only {sorted(found) or 'silence'}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_its_legitimate_twin_raises_no_alarm(fault):
+    assert {case: str(findings[0]) for case, findings in examine(fault.twin()).items()} == {}
