@@ -11,6 +11,42 @@ def test_gradients_of_micro_batches_add_up(loop, no_findings, note):
     no_findings(gradients.gradients_of_micro_batches_add_up(loop, note))
 
 
+def test_the_training_loss_is_the_reference(loop, no_findings, note):
+    from harness.loop import smoothed_loss
+
+    no_findings(smoothed_loss.the_training_loss_is_the_reference(loop, note))
+
+
+def test_the_evaluation_loss_is_the_mean_over_all_tokens(loop, no_findings, note):
+    from harness.loop import evaluation_loss
+
+    no_findings(evaluation_loss.loss_is_the_mean_over_all_tokens(loop, note))
+
+
+def test_evaluation_is_repeatable_and_without_noise(loop, no_findings, note):
+    from harness.loop import repeatable
+
+    no_findings(repeatable.evaluation_is_repeatable_and_without_noise(loop, note))
+
+
+def test_noise_on_embeddings_has_the_papers_scale(loop, no_findings, note):
+    from harness.loop import noise
+
+    no_findings(noise.noise_on_embeddings_has_the_papers_scale(loop, note))
+
+
+def test_packing_equals_padding(loop, no_findings, note):
+    from harness.loop import packing
+
+    no_findings(packing.packing_equals_padding(loop, note))
+
+
+def test_weights_have_the_dtype_asked_for(loop, no_findings, note):
+    from harness.loop import rounding
+
+    no_findings(rounding.weights_have_the_dtype_asked_for(loop, note))
+
+
 def test_only_the_intended_parameters_train(loop, no_findings, note):
     from harness.loop import movement
 

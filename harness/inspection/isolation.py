@@ -81,7 +81,7 @@ def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> tor
     """How far the logits of a row move, token by token, when one of its tokens becomes another of the document."""
     if not can_run(trainer, batch):
         return None
-    inputs = _one_row(batch, document.row - batch.first_row)
+    inputs = one_row(batch, document.row - batch.first_row)
     ids = inputs["input_ids"]
     changed = ids.clone()
     changed[0, at] = next((token for token in document.ids if token != ids[0, at]), 0)
@@ -91,7 +91,7 @@ def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> tor
     return (after - before).abs().amax(dim=-1)[0]
 
 
-def _one_row(batch: Batch, row: int) -> dict[str, Any]:
+def one_row(batch: Batch, row: int) -> dict[str, Any]:
     """The batch without its other rows, which have no part in this and cost as much as it."""
     rows = len(batch.inputs["input_ids"])
     return {
