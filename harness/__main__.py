@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands import train
+from harness.commands import select, train
 from harness.zoo import command as zoo
 
 
@@ -14,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness", description="The pytest for fine-tuned language models.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     train.add_to(commands)
+    select.add_to(commands)
     zoo.add_to(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)

@@ -27,7 +27,7 @@ def read_samples(path: Path, name: str | None = None) -> SampleSet:
     samples: list[Sample] = []
     first_line: dict[str, int] = {}
     for number, line in json_lines(path):
-        sample = _sample(line, f"{path}:{number}")
+        sample = sample_of(line, f"{path}:{number}")
         if sample.id in first_line:
             raise DataError(
                 f"{path}:{number}: id {sample.id!r} was used before, on line {first_line[sample.id]}; "
@@ -72,36 +72,8 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def choice_part(samples: SampleSet) -> SampleSet | None:
-    """Return the multiple-choice samples of a set, or None where it has none."""
-    return _part(samples, tuple(sample for sample in samples if sample.choices))
-
-
-def text_part(samples: SampleSet) -> SampleSet | None:
-    """Return the samples with references in free text, or None where the set has none."""
-    return _part(samples, tuple(sample for sample in samples if sample.references))
-
-
-def subset(samples: SampleSet, limit: int | None, seed: int) -> SampleSet:
-    """Return ``limit`` samples chosen by ``seed``, in their own order; all of them without a limit."""
-    if limit is None or limit >= len(samples):
-        return samples
-    chosen = set(random.Random(seed).sample(range(len(samples)), limit))
-    kept = tuple(sample for index, sample in enumerate(samples) if index in chosen)
-    return replace(samples, samples=kept, limited=True)
-
-
-def sample_digest(content: Mapping[str, Any]) -> str:
-    """Hash everything that a score depends on; 12 hex digits, enough for any set that fits in memory."""
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-def _part(samples: SampleSet, kept: tuple[Sample, ...]) -> SampleSet | None:
-    return replace(samples, samples=kept) if kept else None
-
-
-def _sample(line: dict[str, Any], where: str) -> Sample:
+def sample_of(line: Mapping[str, Any], where: str) -> Sample:
+    """One sample from the object of its line; ``where`` opens the sentence of every DataError."""
     identity = line.get("id")
     if not isinstance(identity, str | int) or isinstance(identity, bool) or identity == "":
         raise DataError(f"{where}: the sample has no id; samples are paired by id, so give each one its own.")
@@ -131,12 +103,41 @@ def _sample(line: dict[str, Any], where: str) -> Sample:
     )
 
 
-def _label(line: dict[str, Any], key: str) -> str:
+def choice_part(samples: SampleSet) -> SampleSet | None:
+    """Return the multiple-choice samples of a set, or None where it has none."""
+    return _part(samples, tuple(sample for sample in samples if sample.choices))
+
+
+def text_part(samples: SampleSet) -> SampleSet | None:
+    """Return the samples with references in free text, or None where the set has none."""
+    return _part(samples, tuple(sample for sample in samples if sample.references))
+
+
+def subset(samples: SampleSet, limit: int | None, seed: int) -> SampleSet:
+    """Return ``limit`` samples chosen by ``seed``, in their own order; all of them without a limit."""
+    if limit is None or limit >= len(samples):
+        return samples
+    chosen = set(random.Random(seed).sample(range(len(samples)), limit))
+    kept = tuple(sample for index, sample in enumerate(samples) if index in chosen)
+    return replace(samples, samples=kept, limited=True)
+
+
+def sample_digest(content: Mapping[str, Any]) -> str:
+    """Hash everything that a score depends on; 12 hex digits, enough for any set that fits in memory."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _part(samples: SampleSet, kept: tuple[Sample, ...]) -> SampleSet | None:
+    return replace(samples, samples=kept) if kept else None
+
+
+def _label(line: Mapping[str, Any], key: str) -> str:
     label = line.get(key)
     return "" if label is None else str(label)
 
 
-def _messages(line: dict[str, Any], where: str) -> Messages:
+def _messages(line: Mapping[str, Any], where: str) -> Messages:
     if "messages" not in line:
         prompt = line.get("prompt")
         if not isinstance(prompt, str) or not prompt:
@@ -154,7 +155,7 @@ def _messages(line: dict[str, Any], where: str) -> Messages:
     return tuple(messages)
 
 
-def _texts(line: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+def _texts(line: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     texts = line.get(key)
     if texts is None:
         return ()

@@ -26,6 +26,7 @@ LAYERS = {
     "harness.models": 2,
     "harness.metrics": 3,
     "harness.training": 3,
+    "harness.selection": 3,
     "harness.inspection": 3,
     "harness.loop": 3,
     "harness.handover": 3,

@@ -21,6 +21,11 @@ def control_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
 
 
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """The special tokens by id: those that structure a conversation and have no place inside an answer."""
+    return {int(i): str(token) for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
 def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The text's ids with nothing put around it by the tokenizer."""
     return [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
