@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+import harness.dataset.checks
+import harness.handover.checks
+import harness.loop.checks
 from harness.__main__ import main
 from harness.inspection import checks
 from harness.records import Finding
@@ -14,7 +17,8 @@ from harness.zoo.results import outcome, summary, to_markdown
 from harness.zoo.visit import visit
 
 FINDING = Finding("something is wrong", "here", "that", "this", "do so")
-CASES = {name for table in vars(checks).values() if isinstance(table, dict) for name in table}
+MODULES = (checks, harness.loop.checks, harness.handover.checks, harness.dataset.checks)
+CASES = {name for each in MODULES for table in vars(each).values() if isinstance(table, dict) for name in table}
 
 
 def setup_with(found):
