@@ -1,13 +1,13 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer
+from transformers import LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Trainer
 
 from harness.findings import silent
-from harness.inspection.stand_in import quiet
+from harness.inspection.stand_in import quiet, tiny_model
 from harness.loop.gradients import gradients_of_micro_batches_add_up
 from harness.zoo.mask_loss import mean_of_means, mean_of_tokens
-from harness.zoo.parts import ROWS, loop_of, sft_trainer
+from harness.zoo.parts import CHATML, ROWS, loop_of, sft_trainer, tokenizer_with
 from harness.zoo.train_gradients import answers_trainer
 
 
@@ -86,6 +86,34 @@ def test_a_mean_of_rows_that_is_divided_by_the_number_of_micro_batches_is_meant(
     trainer = answers_trainer()
     trainer.compute_loss_func = lambda *given, **_: mean_of_means(*given) / trainer.args.gradient_accumulation_steps
     assert told(trainer)[0] == []
+
+
+def test_what_balances_experts_is_no_part_of_it():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_local_experts": 4}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "output_router_logits": True}
+    vocabulary = len(tokenizer_with(CHATML))
+    trainer = answers_trainer()
+    trainer.model = MixtralForCausalLM(MixtralConfig(vocab_size=vocabulary, **sizes, **heads))
+    assert told(trainer)[0] == []
+    assert trainer.model.config.output_router_logits
+
+
+def test_a_model_that_is_not_told_of_the_other_tokens_is_found():
+    class Closed(LlamaForCausalLM):
+        def forward(self, input_ids, attention_mask=None, labels=None):
+            return super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+
+    tokenizer = tokenizer_with(CHATML)
+    sound = answers_trainer()
+    trainer = Trainer(
+        model=Closed(tiny_model(tokenizer).config),
+        args=sound.args,
+        train_dataset=sound.train_dataset,
+        data_collator=sound.data_collator,
+        processing_class=tokenizer,
+    )
+    assert told(trainer)[0] == ["micro-batches do not add up to the whole batch"]
 
 
 def test_noise_is_no_fault_of_the_accumulation():

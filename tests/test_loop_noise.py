@@ -61,6 +61,21 @@ def test_a_loss_that_draws_is_found():
     assert found.where == "the loss itself"
 
 
+def test_a_collator_that_draws_is_only_noted():
+    trainer = answers_trainer()
+    collate = trainer.data_collator
+
+    def masks_at_random(rows):
+        batch = collate(rows)
+        some = torch.rand(batch["labels"].shape) < 0.3
+        return {**batch, "labels": batch["labels"].masked_fill(some, -100)}
+
+    trainer.data_collator = masks_at_random
+    findings, notes = told(evaluation_is_repeatable_and_without_noise, trainer)
+    assert findings == []
+    assert "draws at random" in notes[0]
+
+
 def test_an_evaluation_that_nobody_asked_for_may_fail():
     class Failing(Trainer):
         def get_eval_dataloader(self, *_):

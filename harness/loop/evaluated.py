@@ -18,6 +18,7 @@ from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback
 from harness.inspection.batches import IGNORED, evaluation_set
 from harness.inspection.stand_in import quiet
 from harness.loop.put_back import put_back
+from harness.loop.short_run import unsaid
 from harness.training.data import without_bars
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """A batch of an evaluation: its loss in nats, how many labels count in it, and a digest of its ids."""
+    """A batch of an evaluation: its loss in nats, how many labels count in it, and a digest of ids and labels."""
 
     loss: float
     targets: int
-    ids: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,16 @@ def evaluated(trainer: Trainer, rows: Any, seed: int = 0) -> Evaluated | None:
     Whatever the user's evaluation raises is passed on.
     """
     parts: list[Part] = []
-    with put_back(trainer), quiet(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
+    with put_back(trainer), quiet(), unsaid(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
         _alone(trainer)
         predict: Any = trainer.prediction_step
 
         def recorded(model: Any, inputs: Mapping[str, Any], *given: Any, **options: Any) -> Any:
             targets = int((torch.as_tensor(inputs["labels"])[..., 1:] != IGNORED).sum())
-            ids = hashlib.sha256(repr(torch.as_tensor(inputs["input_ids"]).tolist()).encode()).hexdigest()
+            held = [torch.as_tensor(inputs[name]).tolist() for name in ("input_ids", "labels")]
+            digest = hashlib.sha256(repr(held).encode()).hexdigest()
             found = predict(model, inputs, *given, **options)
-            parts.append(Part(float(found[0]) if found[0] is not None else float("nan"), targets, ids))
+            parts.append(Part(float(found[0]) if found[0] is not None else float("nan"), targets, digest))
             return found
 
         trainer.prediction_step = recorded

@@ -73,7 +73,7 @@ def gradients_of_micro_batches_add_up(loop: Loop, note: Note) -> list[Finding]:
     if not error > ABOVE_ROUNDING * noise:
         note(
             f"the gradient of {len(rows)} micro-batches is {error:.1e} from that of the whole batch, but this loss is "
-            f"no mean over its tokens to begin with (off by {noise:.1e}), so nothing can be said"
+            f"no mean over its tokens, or not computed in float32 (off by {noise:.1e}), so nothing can be said"
         )
         return []
     return [_finding(rows, summed, whole, by_batches)]
@@ -83,12 +83,19 @@ def gradients_of_micro_batches_add_up(loop: Loop, note: Note) -> list[Finding]:
 def as_it_trains(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
     """The trainable weights, in float32, of a model that trains with its label smoothing and without chance.
 
-    For whoever asks it the model is in training; all its parts behave as in evaluation.
+    For whoever asks it the model is in training; all its parts behave as in evaluation. What balances a mixture of
+    experts is left out: it is a matter of whole batches, and no sum over tokens.
     """
-    model, smoother = trainer.model, trainer.label_smoother
+    model: Any = trainer.model
+    smoother = trainer.label_smoother
+    balances = getattr(model.config, "output_router_logits", None)
     own: dict[str, Callable[..., Any]] = {"train": vars(model)["train"]} if "train" in vars(model) else {}
     with borrowed_model(trainer) as weights:
         trainer.label_smoother = smoother
+        if balances:
+            model.config.output_router_logits = False
+        if getattr(trainer, "aux_loss_enabled", False):
+            trainer.aux_loss_enabled = False
         model.eval()
         model.training = True
         vars(model)["train"] = lambda mode=True: model  # noqa: ARG005
@@ -97,6 +104,8 @@ def as_it_trains(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
         finally:
             del vars(model)["train"]
             vars(model).update(own)
+            if balances:
+                model.config.output_router_logits = balances
 
 
 def update_of(trainer: Trainer, weights: Sequence[torch.Tensor], batches: Sequence[Mapping[str, Any]]) -> Update:
@@ -189,5 +198,6 @@ def _finding(rows: Sequence[Row], summed: Gradient, whole: Gradient, by_batches:
         expected,
         found + every,
         "divide the sum of the losses by num_items_in_batch, which compute_loss gets, and not by the tokens of the "
-        "micro-batch: else a token of a short answer weighs more than one of a long answer",
+        "micro-batch: else a token of a short answer weighs more than one of a long answer (a model gets it only "
+        "where its forward takes **kwargs)",
     )

@@ -6,6 +6,7 @@ embeddings of ``d`` dimensions (Jain et al. 2023, algorithm 1).
 
 from __future__ import annotations
 
+import copy
 import math
 import tempfile
 from collections.abc import Iterator
@@ -132,13 +133,16 @@ class _Look(TrainerCallback):  # type: ignore[misc]  # transformers has no types
 
 
 def _at_the_first_step(trainer: Any) -> Noise | None:
-    """The noise as ``train()`` itself sets it up."""
-    look = _Look()
+    """The noise as ``train()`` itself sets it up, for a step of a single row."""
+    look, args = _Look(), trainer.args
     trainer.add_callback(look)
+    trainer.args = copy.copy(args)
+    trainer.args.per_device_train_batch_size = trainer.args.gradient_accumulation_steps = 1
     try:
         with tempfile.TemporaryDirectory() as scratch:
             short_run(trainer, 1, Path(scratch))
     finally:
+        trainer.args = args
         trainer.remove_callback(look)
     return look.found
 

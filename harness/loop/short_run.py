@@ -87,7 +87,7 @@ def short_run(
         _prepare(trainer, scratch, recorder, save_after)
         set_seed(trainer.args.seed)
         try:
-            with quiet(), without_bars(), _unsaid(), contextlib.redirect_stdout(io.StringIO()):
+            with quiet(), without_bars(), unsaid(), contextlib.redirect_stdout(io.StringIO()):
                 trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except Exception as error:  # whatever the user's training raises
             raise UsageError(
@@ -195,7 +195,7 @@ class _Recorder(TrainerCallback):  # type: ignore[misc]  # transformers has no t
 
 
 @contextlib.contextmanager
-def _unsaid() -> Iterator[None]:
+def unsaid() -> Iterator[None]:
     """Hide what the libraries say of a run that is none: shorter than planned, and saved at other steps."""
     from transformers.utils import logging
 
