@@ -140,11 +140,36 @@ def test_a_prefix_and_gradient_checkpointing_contradict_each_other(place):
         ("peft_type: IA3\npeft_config: {target_modules: '.*[.]nothing'}", "no module '.*nothing'"),
         ("use_peft: true\nlora_modules_to_save: [lm_haed]", "modules_to_save: base has no module 'lm_haed'"),
         ("peft_type: OFT\npeft_config: {r: 4, oft_block_size: 4}", "peft_config: peft refuses it"),
+        ("peft_type: PREFIX_TUNING", "PREFIX_TUNING needs num_virtual_tokens, a whole number above 0, not None"),
     ],
 )
 def test_what_the_base_does_not_have_is_named(place, text, sentence):
     with pytest.raises(RecipeError, match=sentence) as raised:
         gather(recipe_of(place, text + "\n"), base_of(place), place)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "peft_type: PREFIX_TUNING\npeft_config: {num_virtual_tokens: 300}",
+            "300 virtual tokens and a row of 17 need more than the model's 256 positions",
+        ),
+        ("peft_type: POLY\npeft_config: {r: 2}", "the first step cannot be taken .*task_ids"),
+        ("peft_type: TRAINABLE_TOKENS\npeft_config: {token_indices: [100000]}", "trl refuses it: index 100000 is out"),
+        ("completion_only_loss: true\ndataset_name: chats.jsonl", "the rows of chats.jsonl have messages and no compl"),
+        ("assistant_only_loss: true", "the rows of rows.jsonl have prompt and completion and no messages with roles"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_the_first_step(place, tmp_path, text, sentence):
+    chat = {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}
+    (place / "chats.jsonl").write_text(json.dumps(chat), encoding="utf-8")
+    path = place / "recipe.yaml"
+    common = COMMON.replace("dataset_name: rows.jsonl\n", "") if "dataset_name" in text else COMMON
+    path.write_text(common + text + "\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=sentence) as raised:
+        train(load_recipe(path), base_of(place), tmp_path)
     assert "\n" not in str(raised.value)
 
 

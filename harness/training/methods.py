@@ -54,9 +54,15 @@ def adapter_of(recipe: Recipe, model: ModelConfig) -> PeftConfig | None:
             lora.target_modules = set(named)
         return lora
     try:
-        return _kind(method)(task_type="CAUSAL_LM", **(recipe.extra.peft_config or {}))
+        config: PeftConfig = _kind(method)(task_type="CAUSAL_LM", **(recipe.extra.peft_config or {}))
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{recipe.path}: peft_config: peft refuses it: {' '.join(str(error).split())}") from error
+    number = getattr(config, "num_virtual_tokens", 1)
+    if not isinstance(number, int) or number < 1:
+        raise RecipeError(
+            f"{recipe.path}: peft_config: {method} needs num_virtual_tokens, a whole number above 0, not {number!r}."
+        )
+    return config
 
 
 def fills_a_cache(values: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.errors import RecipeError
+from harness.training.bounds import check_bounds
 from harness.training.extra_keys import ExtraKeys, extra_keys, trl_keys
 from harness.training.methods import check_method, fills_a_cache, nearest
 
@@ -108,6 +109,7 @@ def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments
         raise RecipeError(f"{recipe.path}: {key}: {error.message}; correct the value.") from None
     except (ValueError, TypeError, ImportError) as error:
         raise RecipeError(f"{recipe.path}: trl refuses it: {one_line(error)}") from error
+    check_bounds(recipe.path, training, model)
     return script, training, model
 
 

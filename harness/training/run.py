@@ -20,30 +20,24 @@ from safetensors import SafetensorError
 from transformers.trainer_callback import PrinterCallback
 
 from harness.chat.record import template_record
-from harness.errors import InvalidRunError, UsageError
+from harness.errors import HarnessError, InvalidRunError, RecipeError, UsageError
 from harness.models.weight_files import weights_sample
 from harness.once import built_once, unfinished_of
-from harness.provenance import TOKENIZER, WEIGHTS, file_digest, files_digest, object_digest, versions
+from harness.provenance import object_digest
 from harness.references import TRAINING_MANIFEST
 from harness.training.advice import advice
 from harness.training.checkpoints import Checkpoints, checkpoints_in, is_whole, newest_whole, seconds_spent
-from harness.training.data import found_beside, without_bars
+from harness.training.data import without_bars
+from harness.training.inputs import differing, inputs_of
 from harness.training.interrupt import interrupt_after_step
 from harness.training.manifest import course
-from harness.training.recipe import Recipe, old_names_between_libraries
+from harness.training.recipe import Recipe, old_names_between_libraries, one_line
 from harness.training.resuming import can_go_on
-from harness.training.trainer import Parts, Resolve, gather, trainer_of
+from harness.training.trainer import LIBRARY_ERRORS, Parts, Resolve, gather, trainer_of
 from harness.training.watch import Progress, Watch
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
-
-COMPUTING = ("torch", "transformers", "trl", "peft")
-"""The packages whose version can change what a training run makes of the same input."""
-
-SHOWING = {"output_dir", "run_name", "report_to", "project", "disable_tqdm", "log_level", "log_level_replica"}
-SHOWING |= {"logging_dir", "logging_first_step", "logging_nan_inf_filter", "logging_steps", "logging_strategy"}
-"""Keys that change what is shown of a run and not what comes out of it."""
 
 Tell = Callable[[str], None]
 """Told what is worth knowing before the first step: advice, and where an interrupted run goes on."""
@@ -71,7 +65,7 @@ def train(
     NetworkError as ``build_trainer`` does; UsageError where the disk is full.
     """
     parts = gather(recipe, resolve, cache_dir / "trained", offline=offline)
-    inputs = _inputs(parts)
+    inputs = inputs_of(parts)
     return _trained(cache_dir / "trained" / f"{recipe.path.stem}-{object_digest(inputs)}", parts, inputs, progress)
 
 
@@ -89,7 +83,7 @@ def train_into(
     As ``train``; besides, raises UsageError where the folder, or the unfinished run beside it, is something else.
     """
     parts = gather(recipe, resolve, folder, offline=offline)
-    inputs = _inputs(parts)
+    inputs = inputs_of(parts)
     _check_place(folder, inputs)
     return _trained(folder, parts, inputs, progress, tell)
 
@@ -106,55 +100,22 @@ def _trained(
     return Trained(folder, parts.recipe.model, manifest)
 
 
-def _inputs(parts: Parts) -> dict[str, Any]:
-    """Return everything that decides what comes out of training; its digest names the folder."""
-    return {
-        "recipe": {key: value for key, value in parts.recipe.values.items() if key not in SHOWING},
-        "base_weights": files_digest(parts.base, WEIGHTS),
-        "base_tokenizer": files_digest(parts.base, (*TOKENIZER, "chat_template*")),
-        "base_config": files_digest(parts.base, ("config.json", "generation_config.json")),
-        "template": _template_digest(parts),
-        "data": object_digest([parts.rows, parts.evaluation_rows]),
-        "device": parts.training.device.type,
-        "versions": {name: version for name, version in versions().items() if name in COMPUTING},
-    }
-
-
-def _template_digest(parts: Parts) -> str:
-    if parts.tokenizer is not None:
-        return object_digest(parts.tokenizer.chat_template)
-    template = parts.training.chat_template_path
-    path = found_beside(parts.recipe, template) if template else None
-    if path is None:
-        return template or ""
-    return file_digest(path) if path.is_file() else files_digest(path, (*TOKENIZER, "chat_template*"))
-
-
 def _check_place(folder: Path, inputs: Mapping[str, Any]) -> None:
     """See that the folder is free, or what stands there or beside it comes from the same inputs."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # an empty one is as good as none, and takes no rename
-    if folder.exists() and (changed := _differs(folder / TRAINING_MANIFEST, inputs)):
+    if folder.exists() and (changed := differing(folder / TRAINING_MANIFEST, inputs)):
         trained = (folder / TRAINING_MANIFEST).is_file()
         there = f"a model from another {' and '.join(changed)}" if trained else "something else"
         raise UsageError(f"{folder}: {there} is there already; name another folder with --output.")
     unfinished = unfinished_of(folder)
     if unfinished.exists() and not any((unfinished / name).is_file() for name in (INPUTS, TRAINING_MANIFEST)):
         raise UsageError(f"{unfinished}: this is not of an interrupted run, and would be lost; remove or rename it.")
-    if _holds_a_whole_checkpoint(unfinished) and (changed := _differs(unfinished / INPUTS, inputs)):
+    if _holds_a_whole_checkpoint(unfinished) and (changed := differing(unfinished / INPUTS, inputs)):
         raise UsageError(
             f"{unfinished}: an interrupted run of another {' and '.join(changed)} is kept here, and would be lost; "
             "remove it, or name another folder with --output."
         )
-
-
-def _differs(record: Path, inputs: Mapping[str, Any]) -> list[str]:
-    """Which of the inputs a record does not have; all of them where it cannot be read."""
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        return [name for name, value in inputs.items() if object_digest(known.get(name)) != object_digest(value)]
-    except (OSError, ValueError, AttributeError):
-        return list(inputs)
 
 
 def _holds_a_whole_checkpoint(unfinished: Path) -> bool:
@@ -201,10 +162,27 @@ def _run(trainer: SFTTrainer, folder: Path, parts: Parts, progress: Progress | N
         if can_go_on(trainer):
             own = parts.training.save_strategy == "no"
             trainer.add_callback(Checkpoints(folder, own=own, asked_to_stop=asked_to_stop, spent=spent))
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        with _first_step_of(trainer, parts.recipe):
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
         if trainer.state.global_step < trainer.state.max_steps and asked_to_stop():
             raise KeyboardInterrupt
     return spent + time.perf_counter() - began
+
+
+@contextmanager
+def _first_step_of(trainer: SFTTrainer, recipe: Recipe) -> Iterator[None]:
+    """Say in one sentence what keeps the very first step from being taken: settings that nothing looked at before."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except LIBRARY_ERRORS as error:
+        if trainer.state.global_step > 0:
+            raise
+        raise RecipeError(
+            f"{recipe.path}: the first step cannot be taken ({type(error).__name__}: {one_line(error)}); the method or "
+            "one of its settings does not fit the model or trl: correct it."
+        ) from error
 
 
 @contextmanager

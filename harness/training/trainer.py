@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from harness.errors import RecipeError
+from harness.models.virtual_tokens import virtual_tokens
 from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
 from harness.training.methods import adapter_of
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedTokenizerBase
     from trl import ModelConfig, SFTConfig, SFTTrainer
+
+LIBRARY_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+"""What trl, peft and torch raise where a setting does not fit."""
 
 Resolve = Callable[[str], str]
 """From a model reference's text to the local folder of its checkpoint."""
@@ -107,14 +111,39 @@ def trainer_of(parts: Parts) -> SFTTrainer:
                 processing_class=parts.tokenizer,
                 peft_config=parts.adapter,
             )
-    except (ValueError, TypeError, KeyError, RuntimeError, ImportError, OSError, TemplateError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        OSError,
+        TemplateError,
+    ) as error:
         raise RecipeError(f"{parts.recipe.path}: trl refuses it: {one_line(error)}") from error
+    _check_something_trains(parts, trainer)
+    return trainer
+
+
+def _check_something_trains(parts: Parts, trainer: SFTTrainer) -> None:
+    """There are rows, weights that move, and positions for both the rows and an adapter's virtual tokens."""
+    path = parts.recipe.path
     if len(trainer.train_dataset) == 0:
         raise RecipeError(
-            f"{parts.recipe.path}: max_length: no row keeps a supervised token within {parts.training.max_length} "
+            f"{path}: max_length: no row keeps a supervised token within {parts.training.max_length} "
             "tokens, so there is nothing to train on; raise it."
         )
-    return trainer
+    if not any(weight.requires_grad for weight in trainer.model.parameters()):
+        raise RecipeError(f"{path}: {parts.recipe.extra.peft_type}: no weight would be trained; correct peft_config.")
+    virtual = virtual_tokens(trainer.model)
+    longest = max(len(ids) for ids in trainer.train_dataset["input_ids"])
+    positions = getattr(trainer.model.config.get_text_config(), "max_position_embeddings", None)
+    if virtual and positions and virtual + longest > positions:
+        raise RecipeError(
+            f"{path}: peft_config: {virtual} virtual tokens and a row of {longest} need more than the model's "
+            f"{positions} positions; lower num_virtual_tokens or max_length."
+        )
 
 
 def _settings(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
