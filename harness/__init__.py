@@ -22,12 +22,14 @@ from harness.metrics import (
     stop_rate,
 )
 from harness.records import Finding, Measurement, Sample, SampleSet
+from harness.training.regression import RegressionCallback
 
 __all__ = [
     "METRICS",
     "Finding",
     "Measurement",
     "PreflightReport",
+    "RegressionCallback",
     "Sample",
     "SampleSet",
     "acc",
