@@ -65,11 +65,8 @@ def resuming_equals_no_interruption(loop: Loop, note: Note) -> list[Finding]:
     found = next(_first_difference(loop, whole, resumed), None)
     if found is None:
         return []
-    missing = [f"{name} ({meaning})" for name, meaning in NEEDED.items() if name not in whole.saved]
-    if not any(name.startswith("rng_state") for name in whole.saved):
-        missing.append("rng_state.pth (random states)")
-    lacks = f"; the checkpoint lacks {', '.join(missing)}" if missing else ""
     where, expected, got = found
+    lacks = _lacking(loop, whole)
     return [
         Finding(
             "a resumed run is another run",
@@ -80,6 +77,19 @@ def resuming_equals_no_interruption(loop: Loop, note: Note) -> list[Finding]:
             "counts or draws, save its state too",
         )
     ]
+
+
+def _lacking(loop: Loop, whole: Course) -> str:
+    """What the checkpoint does not have, of the files and of the weights by the names that they have in memory."""
+    from peft import PeftModel
+
+    missing = [f"{name} ({meaning})" for name, meaning in NEEDED.items() if name not in whole.saved]
+    if not any(name.startswith("rng_state") for name in whole.saved):
+        missing.append("rng_state.pth (random states)")
+    renamed = sorted(whole.trained - whole.stored)
+    if renamed and not isinstance(loop.trainer.model, PeftModel):
+        missing.append(f"{len(renamed)} weights by their names in memory ({renamed[0]}), so they are not loaded")
+    return f"; the checkpoint lacks {', '.join(missing)}" if missing else ""
 
 
 def _first_difference(loop: Loop, whole: Course, resumed: Course) -> Iterator[tuple[str, str, str]]:

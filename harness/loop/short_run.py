@@ -23,6 +23,7 @@ from harness.errors import UsageError
 from harness.inspection.batches import first_line_of
 from harness.inspection.stand_in import quiet
 from harness.loop.put_back import put_back
+from harness.models.weight_files import stored_tensors
 from harness.training.data import without_bars
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class Course:
     ``planned`` is how many steps the whole training has. ``reached`` holds the names of the trained weights that got a
     gradient other than zero in a step with a learning rate above zero, ``ran`` those whose module took part in a
     forward pass, ``moved`` those that changed; ``grouped`` those that the optimizer has. ``base_moved`` holds frozen
-    weights that changed. ``final`` are the trained weights at the end, and ``saved`` the names of the files that were
-    kept of a checkpoint.
+    weights that changed. ``final`` are the trained weights at the end, ``saved`` the names of the files that were kept
+    of a checkpoint, and ``stored`` those of the weights in them.
     """
 
     steps: tuple[Step, ...]
@@ -67,6 +68,7 @@ class Course:
     base_moved: tuple[str, ...]
     final: Mapping[str, torch.Tensor]
     saved: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
 
 
 def short_run(
@@ -111,6 +113,7 @@ def short_run(
             ),
             final=final,
             saved=frozenset(path.name for path in scratch.glob("checkpoint-*/*")),
+            stored=frozenset(name for folder in scratch.glob("checkpoint-*") for name in stored_tensors(folder)),
         )
 
 
