@@ -201,6 +201,19 @@ def test_ctrl_c_lets_the_step_end_and_saves_it(place, tmp_path):
     assert_same(whole, trained(place, tmp_path / "parts"))
 
 
+def test_ctrl_c_ends_a_run_at_once_that_could_not_go_on(place, tmp_path):
+    heard = []
+
+    def progress(step):
+        heard.append(step.done)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(place, tmp_path / "out", "save_only_model: true\n", progress)
+    assert heard == [1]
+    assert not unfinished_of(tmp_path / "out").exists()
+
+
 def test_an_interrupted_run_of_other_inputs_is_not_overwritten(place, tmp_path, at_every_step):
     with pytest.raises(Stopped):
         trained(place, tmp_path / "out", progress=stop_after(3))

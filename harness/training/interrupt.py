@@ -10,13 +10,13 @@ from typing import Any
 
 
 @contextmanager
-def interrupt_after_step() -> Iterator[Callable[[], bool]]:
+def interrupt_after_step(can_go_on: bool) -> Iterator[Callable[[], bool]]:
     """Give something that tells whether Ctrl-C was pressed; pressed twice, it interrupts at once.
 
-    Outside the main thread, where Python hears no signals, nothing changes.
+    Nothing changes for a run that could not go on anyway, and outside the main thread, where Python hears no signals.
     """
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    if not can_go_on or threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
     before = signal.getsignal(signal.SIGINT)

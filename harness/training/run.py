@@ -158,7 +158,7 @@ def _run(trainer: SFTTrainer, folder: Path, parts: Parts, progress: Progress | N
         tell(f"going on with the interrupted run after step {start.name.partition('-')[2]}")
     began = time.perf_counter()
     Watch(trainer, parts.recipe.path, progress)
-    with interrupt_after_step() as asked_to_stop, old_names_between_libraries():
+    with interrupt_after_step(can_go_on(trainer)) as asked_to_stop, old_names_between_libraries():
         if can_go_on(trainer):
             own = parts.training.save_strategy == "no"
             trainer.add_callback(Checkpoints(folder, own=own, asked_to_stop=asked_to_stop, spent=spent))
