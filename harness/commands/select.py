@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -112,7 +111,7 @@ def _selected(options: argparse.Namespace, screen: Console) -> tuple[Prepared, l
 
 def _show(console: Console, prepared: Prepared, choices: Sequence[Choice]) -> None:
     """Print what was kept, what was not and why, and what choosing has gained."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, number in _counts(choices):

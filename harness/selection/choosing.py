@@ -77,5 +77,6 @@ def gain(choices: Sequence[Choice]) -> Gain | None:
     clusters, first_scores, kept_scores = zip(*pairs, strict=True)
     first, kept = np.array(first_scores), np.array(kept_scores)
     bounds = mean_bounds(kept - first, group_codes(clusters), (1 - CONFIDENCE) / 2)
-    low, high = bounds or (None, None)
+    # What is kept scores at least what the first answer does, so no gain is below 0, whatever t makes of a few prompts.
+    low, high = (max(0.0, bounds[0]), bounds[1]) if bounds else (None, None)
     return Gain(len(pairs), float(first.mean()), float(kept.mean()), low, high)

@@ -93,7 +93,7 @@ class RegressionCallback:
         if state.is_world_process_zero:
             check_asked(self.asked)
             _tell(
-                f"regression: {self.planned} looks are planned, each at alpha {self.alpha / self.planned:.3g}, so that "
+                f"regression: looks planned: {self.planned}, each at alpha {self.alpha / self.planned:.3g}, so that "
                 f"a run that forgets nothing is stopped with a chance of {self.alpha:g} at most"
             )
 
