@@ -27,7 +27,7 @@ def inputs_of(parts: Parts) -> dict[str, Any]:
         "base_tokenizer": files_digest(parts.base, (*TOKENIZER, "chat_template*")),
         "base_config": files_digest(parts.base, ("config.json", "generation_config.json")),
         "template": _template_digest(parts),
-        "data": object_digest([parts.rows, parts.evaluation_rows]),
+        "data": object_digest([parts.rows, parts.evaluation_rows, parts.replay_rows, parts.ewc_rows]),
         "device": parts.training.device.type,
         "versions": {name: version for name, version in versions().items() if name in COMPUTING},
     }

@@ -10,6 +10,8 @@ import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from harness.training.remedies import remedies_of
+
 if TYPE_CHECKING:
     from trl import SFTTrainer
 
@@ -25,12 +27,13 @@ def course(trainer: SFTTrainer, rows: int, seconds: float) -> dict[str, Any]:
     """
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     data, model = trainer.train_dataset, trainer.model
+    remedies = remedies_of(trainer)
     tokens = sum(len(ids) for ids in data["input_ids"])
     return {
         "method": method_of(model),
         "seed": trainer.args.seed,
         "rows": rows,
-        "rows_dropped": 0 if trainer.args.packing else rows - len(data),
+        "rows_dropped": 0 if trainer.args.packing or "replay" in remedies else rows - len(data),
         "tokens": tokens,
         "supervised_tokens": sum(label != -100 for labels in data["labels"] for label in labels),
         "steps": trainer.state.global_step,
@@ -45,6 +48,7 @@ def course(trainer: SFTTrainer, rows: int, seconds: float) -> dict[str, Any]:
         "precision": precision(trainer.args),
         "adapter_scaling": adapter_scaling(model),
         "threads": torch.get_num_threads(),
+        **remedies,
     }
 
 

@@ -19,6 +19,7 @@ from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
 from harness.training.methods import adapter_of
 from harness.training.recipe import Recipe, configs, old_names_between_libraries, one_line
+from harness.training.remedies import EWC_ROWS, add_remedies, check_remedies, rows_for
 from harness.training.rows_fit import check_rows_fit
 from harness.training.targets import check_targets
 from harness.training.template import template_settings, tokenizer_for
@@ -52,6 +53,8 @@ class Parts:
     adapter: PeftConfig | None
     rows: tuple[Row, ...]
     evaluation_rows: tuple[Row, ...] = ()
+    replay_rows: tuple[Row, ...] = ()
+    ewc_rows: tuple[Row, ...] = ()
     tokenizer: PreTrainedTokenizerBase | None = None
 
 
@@ -78,6 +81,8 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
         check_targets(recipe.path, adapter, base)
     rows = rows_of_split(recipe, script.dataset_train_split, offline=offline)
     check_rows_fit(recipe, training, rows)
+    check_remedies(recipe)
+    split = script.dataset_train_split
     evaluates = training.eval_strategy != "no"
     return Parts(
         recipe=recipe,
@@ -87,6 +92,8 @@ def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool 
         adapter=adapter,
         rows=rows,
         evaluation_rows=rows_of_split(recipe, script.dataset_test_split, offline=offline) if evaluates else (),
+        replay_rows=rows_for(recipe, "replay_dataset_name", split, offline=offline),
+        ewc_rows=rows_for(recipe, "ewc_dataset_name", split, offline=offline)[: recipe.extra.ewc_rows or EWC_ROWS],
         tokenizer=tokenizer_for(recipe, base),
     )
 
@@ -123,6 +130,7 @@ def trainer_of(parts: Parts) -> SFTTrainer:
     ) as error:
         raise RecipeError(f"{parts.recipe.path}: trl refuses it: {one_line(error)}") from error
     _check_something_trains(parts, trainer)
+    add_remedies(parts, trainer)
     return trainer
 
 
