@@ -31,7 +31,6 @@ lr_scheduler_type: cosine
 warmup_steps: 2
 gradient_checkpointing: false
 """
-STEPS = 8
 RUNS = {
     "full": "",
     "full, saved each two steps": "save_strategy: steps\nsave_steps: 2\n",
