@@ -2,4 +2,10 @@
 
 import pytest
 
-pytestmark = pytest.mark.data
+from harness.dataset import leaks
+
+pytestmark = [pytest.mark.data, pytest.mark.preflight]
+
+
+def test_no_evaluation_sample_is_trained_on(dataset, no_findings, note):
+    no_findings(leaks.no_evaluation_sample_is_trained_on(dataset, note))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from harness.records import SampleSet
+from harness.dataset.row_text import RowText, row_text
+from harness.records import Sample, SampleSet
+from harness.samples import sample_digest
 
 
 @dataclass(frozen=True)
@@ -15,3 +18,25 @@ class RowsAndSamples:
 
     rows: tuple[Mapping[str, Any], ...]
     samples: tuple[SampleSet, ...] = ()
+
+    @cached_property
+    def texts(self) -> tuple[RowText, ...]:
+        """What every row says."""
+        return tuple(row_text(row, number) for number, row in enumerate(self.rows))
+
+
+def as_samples(rows: Iterable[Mapping[str, Any]], name: str) -> SampleSet:
+    """Rows that a trainer evaluates on as samples: the last answer of each is what is asked for."""
+    texts = [row_text(row, number) for number, row in enumerate(rows)]
+    return SampleSet(name, tuple(_sample(text) for text in texts if text.answers))
+
+
+def _sample(text: RowText) -> Sample:
+    prompt = text.prompt or text.last_answer
+    return Sample(
+        id=f"row {text.number}",
+        prompt=prompt,
+        messages=({"role": "user", "content": prompt},),
+        digest=sample_digest({"prompt": prompt, "references": [text.last_answer]}),
+        references=(text.last_answer,) if text.last_answer.strip() else (),
+    )

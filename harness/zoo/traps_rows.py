@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from transformers import DataCollatorForSeq2Seq
 
 from harness.chat.template import encode
+from harness.dataset.rows_and_samples import RowsAndSamples, as_samples
 from harness.inspection.stand_in import stand_in_trainer
 from harness.zoo.exhibit import Setup, Trap
 from harness.zoo.parts import CHATML, MARKED, ROWS, WITH_BOS, learned_whole, plain_trainer, sft_trainer, tokenizer_with
@@ -80,7 +82,13 @@ def _evaluated_beside() -> Setup:
     trainer = sft_trainer(MARKED, WITH_BOILERPLATE)
     trainer.eval_dataset = trainer.train_dataset.select([2])
     trainer.train_dataset = trainer.train_dataset.select([0, 1])
-    return Setup(trainer=trainer, rows=WITH_BOILERPLATE[:2])
+    rows, held_out = WITH_BOILERPLATE[:2], as_samples(WITH_BOILERPLATE[2:], "eval_dataset")
+    return Setup(trainer=trainer, rows=rows, dataset=RowsAndSamples(tuple(rows), (held_out,)))
+
+
+def _several_times() -> Setup:
+    rows = [*ROWS, *ROWS, *ROWS]
+    return replace(_trl(rows=rows), dataset=RowsAndSamples(tuple(rows)))
 
 
 TRAPS = (
@@ -96,6 +104,6 @@ TRAPS = (
     Trap("ok-27", "The first token of a row has a label", _first_token_labelled),
     Trap("ok-45", "Pad is the terminator, in a plain collator", _padded_with_the_terminator),
     Trap("ok-46", "The whole conversation is learned, by declaration", _whole_conversations),
-    Trap("ok-47", "Rows occur several times, by plan", partial(_trl, rows=[*ROWS, *ROWS, *ROWS])),
+    Trap("ok-47", "Rows occur several times, by plan", _several_times),
     Trap("ok-48", "Training and evaluation rows share a long system prompt", _evaluated_beside),
 )
