@@ -87,3 +87,21 @@ def test_the_best_checkpoint_is_the_best(loop, no_findings, note):
     from harness.loop import best
 
     no_findings(best.the_best_checkpoint_is_the_best(loop, note))
+
+
+def test_rows_are_mixed_as_planned(loop, no_findings, note):
+    from harness.loop import mixture
+
+    no_findings(mixture.rows_are_mixed_as_planned(loop, note))
+
+
+def test_the_ewc_penalty_is_its_formula(loop, no_findings, note):
+    from harness.loop import elastic
+
+    no_findings(elastic.the_ewc_penalty_is_its_formula(loop, note))
+
+
+def test_the_fisher_is_the_mean_of_squared_gradients(loop, no_findings, note):
+    from harness.loop import elastic
+
+    no_findings(elastic.the_fisher_is_the_mean_of_squared_gradients(loop, note))

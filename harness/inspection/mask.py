@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.chat.control import name_token, quoted
+from harness.chat.conversation import PlainText
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
 from harness.inspection.matching import Inspection, ending_ids, place
@@ -55,7 +56,11 @@ def _mixed(matches: Sequence[Match], seen: Inspection) -> list[Finding]:
 
 def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
     supervised = [label != IGNORED for label in match.segment.labels]
-    if seen.policy == "whole row" or (seen.policy == "undeclared" and all(supervised[1:])):
+    if (
+        seen.policy == "whole row"
+        or (seen.policy == "undeclared" and all(supervised[1:]))
+        or (seen.is_text_among_chats(match) and not _has_a_prompt(match, seen))
+    ):
         masked = [i for i, learned in enumerate(supervised) if not learned and i > 0]
         return [_masked(match, masked, seen, None)] if masked else []
     if seen.policy == "undeclared" and not match.spans.turns:
@@ -76,6 +81,11 @@ def _turns_of(match: Match, seen: Inspection) -> list[Finding]:
     if foreign:
         findings.append(_foreign(match, foreign, seen))
     return findings
+
+
+def _has_a_prompt(match: Match, seen: Inspection) -> bool:
+    source = seen.source_of(match)
+    return isinstance(source, PlainText) and source.has_prompt
 
 
 def _ends_here(match: Match, turn: Turn, seen: Inspection) -> bool:

@@ -70,6 +70,10 @@ class Inspection:
         source = self.source_of(match)
         return source if isinstance(source, Conversation) else None
 
+    def is_text_among_chats(self, match: Match) -> bool:
+        """Whether a document is text without turns, by its source, in a set that has conversations too."""
+        return not self.plain and isinstance(self.source_of(match), PlainText) and not match.spans.turns
+
 
 def inspect_batches(
     trainer: Trainer,

@@ -129,7 +129,8 @@ def messages_reach_the_row(seen: Inspection) -> list[Finding]:
                     "rename the role to one that the template knows, or change the template",
                 )
             )
-        if not match.spans.turns and not seen.plain and match.likeness in ("whole", "cut", "unknown"):
+        told = match.likeness in ("whole", "cut", "unknown") and not seen.is_text_among_chats(match)
+        if not match.spans.turns and not seen.plain and told:
             findings.append(
                 Finding(
                     "a conversation has no assistant turn",

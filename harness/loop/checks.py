@@ -7,8 +7,10 @@ from collections.abc import Callable
 from harness.findings import Note
 from harness.loop import (
     best,
+    elastic,
     evaluation_loss,
     gradients,
+    mixture,
     movement,
     noise,
     packing,
@@ -36,5 +38,8 @@ LOOP: dict[str, Callable[[Loop, Note], list[Finding]]] = {
     "training/the_same_seed_gives_the_same_run": repetition.the_same_seed_gives_the_same_run,
     "training/resuming_equals_no_interruption": repetition.resuming_equals_no_interruption,
     "training/the_best_checkpoint_is_the_best": best.the_best_checkpoint_is_the_best,
+    "training/rows_are_mixed_as_planned": mixture.rows_are_mixed_as_planned,
+    "training/the_ewc_penalty_is_its_formula": elastic.the_ewc_penalty_is_its_formula,
+    "training/the_fisher_is_the_mean_of_squared_gradients": elastic.the_fisher_is_the_mean_of_squared_gradients,
 }
 """Of a few steps of the user's own trainer, which is the same afterwards."""

@@ -139,7 +139,7 @@ def _prepare(trainer: Trainer, scratch: Path, recorder: _Recorder, save_after: i
     handler = trainer.callback_handler
     kept = [each for each in handler.callbacks if _can_change_a_step(each)]
     trainer.callback_handler = _Handler(
-        [DefaultFlowCallback(), *kept, recorder], handler.model, handler.processing_class, None, None
+        [DefaultFlowCallback(), recorder, *kept], handler.model, handler.processing_class, None, None
     )
     take = trainer.get_batch_samples
 

@@ -84,7 +84,9 @@ class ElasticWeights(TrainerCallback):  # type: ignore[misc]  # transformers has
         """Say how large the penalty is."""
         if logs is not None and model is not None and "loss" in logs:
             with torch.no_grad():
-                logs["ewc_penalty"] = float(self.penalty(model))
+                penalty = float(self.penalty(model))
+            logs["ewc_penalty"] = penalty
+            state.log_history[-1]["ewc_penalty"] = penalty  # written before callbacks are told
 
     def save(self, path: Path) -> None:
         """Keep Fisher information and weights as safetensors; the file appears whole or not at all."""
