@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.dataset.row_text import RowText, row_text
@@ -14,10 +15,14 @@ from harness.samples import sample_digest
 
 @dataclass(frozen=True)
 class RowsAndSamples:
-    """Source rows in the forms of ``harness.rows``, and every sample set of the run, bundled ones included."""
+    """Source rows in the forms of ``harness.rows``, and every sample set of the run, bundled ones included.
+
+    ``unsafe_words`` is the user's own list of words, in the form of the package's.
+    """
 
     rows: tuple[Mapping[str, Any], ...]
     samples: tuple[SampleSet, ...] = ()
+    unsafe_words: Path | None = None
 
     @cached_property
     def texts(self) -> tuple[RowText, ...]:

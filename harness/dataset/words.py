@@ -20,6 +20,7 @@ _FIRST_UNSPACED = "\u3040"
 _MARKS = frozenset("\n.?!:;。？！：；")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing; the golden ratio in 64 bits
 _SEED = 0
+_MARK = -1
 
 
 def pieces(text: str) -> list[str]:
@@ -44,36 +45,33 @@ class Vocabulary:
 
     def __init__(self, texts: Iterable[Sequence[str]]) -> None:
         known = sorted({word for text in texts for word in text})
-        self._ids = {word: number for number, word in enumerate(known, start=1)}
+        self._ids = dict.fromkeys(_MARKS, _MARK) | {word: number for number, word in enumerate(known, start=1)}
         self._codes = np.random.default_rng(_SEED).integers(1, 2**64, len(known) + 1, dtype=np.uint64)
 
     def codes(self, words: Sequence[str]) -> Hashes:
         """The numbers of words, shape (words,)."""
-        ids = self._ids
-        return self._codes[[ids.get(word, 0) for word in words]]
+        return self._codes[[self._ids.get(word, 0) for word in words]]
 
     def stream(self, texts: Iterable[str]) -> Stream:
         """Texts one after the other.
 
         Behind every text stands an unknown word, so that no run of known words goes from one text into the next.
         """
-        ids: list[int] = []
-        begins: list[int] = []
+        id_of = self._ids.get
+        found: list[int] = []
         ends: list[int] = []
-        known = self._ids
         for text in texts:
-            begins.append(len(ids))
-            for piece in pieces(text):
-                if piece in _MARKS:
-                    begins.append(len(ids))
-                else:
-                    ids.append(known.get(piece, 0))
-            begins.append(len(ids))
-            ids.append(0)
-            ends.append(len(ids))
-        begin = np.zeros(len(ids) + 1, dtype=np.bool_)
-        begin[begins] = True
-        return Stream(self._codes[ids], begin, np.repeat(np.arange(len(ends)), np.diff([0, *ends])))
+            found.extend([id_of(piece, 0) for piece in pieces(text)])
+            found += (_MARK, 0, _MARK)
+            ends.append(len(found))
+        ids = np.array(found, dtype=np.int64)
+        is_word = ids != _MARK
+        at = np.cumsum(is_word)  # of a mark: the number of the word behind it
+        begins = np.zeros(at[-1] + 1 if len(at) else 1, dtype=np.bool_)
+        begins[0] = True
+        begins[at[~is_word]] = True
+        text_of = np.repeat(np.arange(len(ends)), np.diff([0, *ends]))
+        return Stream(self._codes[ids[is_word]], begins, text_of[is_word])
 
 
 @dataclass(frozen=True)
