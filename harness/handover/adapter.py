@@ -13,6 +13,10 @@ LOGIC = 1e-6
 """Nats of mean divergence in float32: rounding alone stays far below (measured: less than 1e-8 after a merge)."""
 
 
+SCORED_ALIKE = 1e-4
+"""How far log-likelihoods of one text may be apart, relative; batches move them by 1e-6 in float32."""
+
+
 def merging_keeps_the_model(delivery: Delivery, note: Note) -> list[Finding]:
     """Merged into its base the adapter computes what it did beside it, also in the dtype that the base is stored in."""
     if not delivery.is_adapter:
@@ -117,30 +121,35 @@ def the_base_without_its_adapter_is_the_base(delivery: Delivery, note: Note) -> 
 
 
 def padding_does_not_change_the_model(delivery: Delivery, note: Note) -> list[Finding]:
-    """Padding on the left, which leaves the base's answer as it is, leaves the tuned model's too."""
+    """A text has the same likelihood in a batch with a longer one as alone.
+
+    Virtual tokens are told of in a note: with them a plain forward pass counts padding as positions, and
+    ``generate()`` and this package do not.
+    """
     if not delivery.is_adapter:
         return []
     seen = tried(delivery)
-    if distance(seen.base[:1], seen.base_padded).kl > LOGIC:
-        note("the base itself needs position ids for prompts that are padded on the left")
-        return []
-    apart = distance(seen.live[:1], seen.padded)
-    if apart.kl <= LOGIC:
-        return []
+    base_shifts = distance(seen.base[:1], seen.base_padded).kl > LOGIC
+    if not base_shifts and distance(seen.live[:1], seen.padded).kl > LOGIC:
+        note(
+            "a plain forward pass is changed by padding on the left, which its base is not: pass position_ids that do not "
+            "count padding, pad on the right, or use generate()"
+        )
     return [
         Finding(
             "padding changes what the tuned model says",
-            delivery.files.name,
-            "the same probabilities with five padding tokens on the left, as those of its base are",
-            f"a mean divergence of {apart.kl:.2e} nats",
-            "pass position_ids that do not count padding, or pad on the right; generate() does so by itself, a plain "
-            "forward pass does not",
+            f"{delivery.files.name}, text {number} of a batch of unequal lengths",
+            f"a log-likelihood of {alone:.4f}, as alone",
+            f"{together:.4f}",
+            "see that the attention mask and the positions leave padding out, also behind virtual tokens",
         )
+        for number, (alone, together) in enumerate(zip(seen.alone, seen.together, strict=True))
+        if not abs(alone - together) <= SCORED_ALIKE * max(1.0, abs(alone))
     ]
 
 
 def _apart(what: str, delivery: Delivery, seen: Tried, apart: Distance, allowed: float, lost: float) -> Finding:
-    return told_apart(what, delivery.files.name, delivery.files, seen.probes, apart, allowed, min(lost, 1.0))
+    return told_apart(what, delivery.files.name, delivery.files, seen.probes, apart, allowed, lost)
 
 
 def _with_the_embedding(found: Finding) -> Finding:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from harness.chat.control import quoted
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import Distance, distance, logits_of, probe_ids
+from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.load import with_weights
+from harness.models.local import LocalModel
 from harness.models.weight_files import stored_dtypes
 from harness.records import Finding
 from harness.training.data import without_bars
@@ -68,10 +68,15 @@ def the_model_equals_what_it_was_made_from(delivery: Delivery, note: Note) -> li
 
 
 def loaded_in_float32(files: ModelFiles, delivery: Delivery) -> Any:
-    """The model with its weights, in float32: there only the weights can differ and not the arithmetic."""
+    """The module with its weights, in float32: there only the weights can differ and not the arithmetic."""
+    return in_float32(files, delivery).module
+
+
+def in_float32(files: ModelFiles, delivery: Delivery) -> LocalModel:
+    """The same as a model that can be asked."""
     with warnings.catch_warnings(), without_bars():
         warnings.simplefilter("ignore")  # what peft warns of when it puts an adapter on is looked at here
-        return with_weights(files, replace(delivery.loading, dtype="float32", batch_size=None)).module
+        return with_weights(files, replace(delivery.loading, dtype="float32", batch_size=None))
 
 
 def _with_its_base(files: ModelFiles, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Any, Any]:
@@ -102,16 +107,8 @@ def floor_of(*models: ModelFiles) -> float:
 
 def _floor(model: ModelFiles) -> float:
     folder = model.base or model.folder
-    source = folder / "source.json"
-    if source.is_file() and "gguf" in json.loads(source.read_text(encoding="utf-8")):
-        return _gguf_floor(folder)
-    return max((FLOORS.get(name, QUANTISED) for name in stored_dtypes(folder)), default=FLOORS["float32"])
-
-
-def _gguf_floor(folder: Path) -> float:
-    """A GGUF file was dequantised on reading; what it held is written beside the copy where that is known."""
-    kinds = json.loads((folder / "source.json").read_text(encoding="utf-8")).get("stored", ["unknown"])
-    return max(FLOORS.get(str(kind), QUANTISED) for kind in kinds)
+    kinds = gguf_types(folder) or stored_dtypes(folder)  # a GGUF file was dequantised on reading
+    return max((FLOORS.get(name, QUANTISED) for name in kinds), default=FLOORS["float32"])
 
 
 def told_apart(
@@ -127,7 +124,7 @@ def told_apart(
     number, at = apart.where
     first, second = (quoted(other.tokenizer, [token]) for token in apart.likeliest)
     before = quoted(other.tokenizer, list(probes[number][max(0, at - 7) : at + 1]))
-    said = f"; {lost:.0%} of what tuning changed is gone" if lost > SHARE_LOST else ""
+    said = f"; {min(lost, 1.0):.0%} of what tuning changed is gone" if lost > SHARE_LOST else ""
     return Finding(
         what,
         f"{name}, beside {other.name}; most after {before}",
@@ -144,5 +141,9 @@ def _first_other(left: Any, right: Any, one: Any, other: Any) -> str:
             at = next(
                 (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
             )
-            return f"{quoted(other, others[at : at + 8])} where {quoted(one, ids[at : at + 8])} stands"
+            return f"{_with_ids(other, others[at : at + 8])} where {_with_ids(one, ids[at : at + 8])} stands"
     return f"{len(right)} conversations that can be rendered, {len(left)} before"
+
+
+def _with_ids(tokenizer: Any, ids: Sequence[int]) -> str:
+    return f"{quoted(tokenizer, ids)} (ids {' '.join(map(str, ids))})"

@@ -18,13 +18,16 @@ import torch
 
 from harness.errors import ModelError
 from harness.handover.delivery import Delivery
-from harness.handover.equality import loaded_in_float32, without_adapter
+from harness.handover.equality import in_float32, without_adapter
 from harness.handover.fresh import fresh_logits
-from harness.handover.probes import logits_of, probe_ids
+from harness.handover.probes import PROSE, logits_of, probe_ids
 from harness.models.weight_files import stored_dtypes
 from harness.training.data import without_bars
 
 Logits = list[torch.Tensor]
+
+UNEQUAL = ((PROSE[:24], PROSE[24:40]), (f"{PROSE} {PROSE}", PROSE[:24]))
+"""(Context, continuation) of unequal lengths, so that one is padded where both are scored in a batch."""
 
 ROOM = 1.2
 """Free space of the disk, as a multiple of the merged model, that a copy may be written into."""
@@ -51,13 +54,19 @@ class Merged:
 
 @dataclass(frozen=True)
 class Tried:
-    """What an adapter computes; ``padded`` has padding on the left, and ``cannot`` says why there is no merge."""
+    """What an adapter computes.
+
+    ``padded`` are logits with padding on the left and no position ids; ``alone`` and ``together`` hold log-likelihoods
+    of texts of unequal length, scored one by one and in one batch. ``cannot`` says why there is no merge.
+    """
 
     probes: Sequence[Sequence[int]]
     live: Logits
     base: Logits
     padded: Logits
     base_padded: Logits
+    alone: tuple[float, ...]
+    together: tuple[float, ...]
     merged: Merged | None
     cannot: str = ""
 
@@ -73,14 +82,17 @@ def tried(delivery: Delivery) -> Tried:
 
 
 def _try(delivery: Delivery) -> Tried:
-    module = loaded_in_float32(delivery.files, delivery)
+    model = in_float32(delivery.files, delivery)
+    module = model.module
+    alone = tuple(model.loglikelihood([pair])[0].total for pair in UNEQUAL)
+    together = tuple(each.total for each in model.loglikelihood(UNEQUAL))
     tokenizer = delivery.files.tokenizer
     probes, pad = probe_ids(tokenizer), int(tokenizer.pad_token_id or 0)
     live, padded = logits_of(module, probes), _padded(module, probes, pad)
     with without_adapter(module, delivery.files, delivery) as bare:
         base, base_padded = logits_of(bare, probes), _padded(bare, probes, pad)
     merged, cannot = _merge(module, delivery, probes)
-    return Tried(probes, live, base, padded, base_padded, merged, cannot)
+    return Tried(probes, live, base, padded, base_padded, alone, together, merged, cannot)
 
 
 def _padded(module: Any, probes: Sequence[Sequence[int]], pad: int) -> Logits:

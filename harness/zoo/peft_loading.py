@@ -9,6 +9,8 @@ from peft import PrefixTuningConfig
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from harness.handover.equality import in_float32
+from harness.models.local import LocalModel
 from harness.models.weight_files import weights_sample
 from harness.provenance import WEIGHTS, files_digest
 from harness.training.data import without_bars
@@ -24,6 +26,8 @@ from harness.zoo.deliveries import (
     tensors_changed,
 )
 from harness.zoo.exhibit import Fault, Setup
+from harness.zoo.stop_answers import SAMPLES
+from harness.zoo.traps_engines import WithoutPositions
 
 PLACES = "handover/every_adapter_tensor_has_its_place"
 NUMBERS = "handover/the_files_hold_numbers"
@@ -31,7 +35,7 @@ TARGETS = "handover/every_target_is_adapted"
 SCALING = "handover/scaling_is_what_was_trained"
 BASE = "handover/the_base_is_the_one_trained_on"
 UNTOUCHED = "handover/the_base_without_its_adapter_is_the_base"
-PADDING = "handover/padding_does_not_change_the_model"
+BATCH = "stopping/an_answer_does_not_depend_on_its_batch"
 SAME = "handover/the_model_equals_what_it_was_made_from"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
@@ -87,9 +91,13 @@ def _targets(*names: str) -> Setup:
     return Setup(delivery=delivered(saved(adapted(base(), target_modules=list(names)), base())))
 
 
-def _virtual_tokens() -> Setup:
+def _virtual_tokens(kind: type[LocalModel]) -> Setup:
+    """Prefix tuning, asked by an engine of this kind."""
     config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
-    return Setup(delivery=delivered(saved(adapted(base(), config=config, strength=1.0), base())))
+    delivery = delivered(saved(adapted(base(), config=config, strength=1.0), base()))
+    model = in_float32(delivery.files, delivery)
+    asked = kind(model.name, model.module, model.tokenizer, model.stop_ids, model.budget)
+    return Setup(delivery=delivery, model=asked, samples=SAMPLES)
 
 
 FAULTS = (
@@ -147,9 +155,10 @@ FAULTS = (
         id="peft-17",
         name="With virtual tokens in front, padding on the left moves the prompt away from them",
         source="huggingface/peft#869",
-        inject=_virtual_tokens,
-        caught_by=(PADDING,),
-        twin=lambda: _targets("q_proj", "v_proj"),
+        inject=lambda: _virtual_tokens(WithoutPositions),
+        caught_by=(BATCH,),
+        twin=lambda: _virtual_tokens(LocalModel),
+        where="in the code that asks",
     ),
     Fault(
         id="peft-19",
