@@ -132,7 +132,7 @@ def padding_does_not_change_the_model(delivery: Delivery, note: Note) -> list[Fi
     base_shifts = distance(seen.base[:1], seen.base_padded).kl > LOGIC
     if not base_shifts and distance(seen.live[:1], seen.padded).kl > LOGIC:
         note(
-            "a plain forward pass is changed by padding on the left, which its base is not: pass position_ids that do not "
+            "a plain forward pass is changed by padding on the left, as its base is not: pass position_ids that do not "
             "count padding, pad on the right, or use generate()"
         )
     return [
