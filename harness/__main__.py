@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands import select, train
+from harness.commands import rows, select, train
 from harness.zoo import command as zoo
 
 
@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     train.add_to(commands)
     select.add_to(commands)
+    rows.add_to(commands)
     zoo.add_to(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)

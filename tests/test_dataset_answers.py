@@ -147,7 +147,7 @@ def test_what_nearly_all_answers_look_like_is_told():
     found, notes = looked_at(answers_in_one_format_are_whole, rows(*solved, "It takes four."))
     assert found == []
     assert notes == [
-        "40 of 41 answers end with a line that begins with ####; the others: training row 40 "
+        "40 of 41 answers end with a line that begins with '####'; the others: training row 40 "
         "('What should I do with it, number 40?')"
     ]
 

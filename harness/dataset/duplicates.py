@@ -92,7 +92,9 @@ def near_pairs(rows: Iterable[Print]) -> Iterator[tuple[RowText, RowText]]:
 
 def _print(row: RowText) -> Print:
     said = [words(text) for _, text in row.turns]
-    codes = np.array([_code(word) for turn in said for word in turn], dtype=np.uint64)
+    # A system prompt that all rows share would make all of them nearly the same.
+    own = (turn for turn, (role, _) in zip(said, row.turns, strict=True) if role != "system")
+    codes = np.array([_code(word) for turn in own for word in turn], dtype=np.uint64)
     found = runs(codes, RUN) if len(codes) >= AT_LEAST else codes[:0]
     return Print(row, _digest(said), _digest(said[:-1]), np.unique(found >> np.uint64(32)).astype(np.uint32))
 

@@ -92,7 +92,7 @@ def _tell_looks(rows: Sequence[RowText], note: Note) -> None:
     }
     mark, _ = Counter(_last_line_mark(text) for _, text in answers).most_common(1)[0]
     if mark:
-        looks[f"end with a line that begins with {mark}"] = lambda text: _last_line_mark(text) == mark
+        looks[f"end with a line that begins with {mark!r}"] = lambda text: _last_line_mark(text) == mark
     for look, has in looks.items():
         others = [row for row, text in answers if not has(text)]
         if others and len(others) <= (1 - AGREE) * len(answers):

@@ -49,14 +49,10 @@ class RowText:
 
 
 def opening(text: str, characters: int = 48) -> str:
-    """The beginning of a text on one line, quoted, with its control characters written out."""
+    """The beginning of a text on one line, quoted, with everything that is not printable in Python's escapes."""
     line = " ".join(text[: 2 * characters].split())
-    return ascii_controls(f"{line[:characters]!r}") + ("..." if len(line) > characters or len(text) > len(line) else "")
-
-
-def ascii_controls(text: str) -> str:
-    """The text with everything unprintable in Python's escapes: ``repr`` leaves none, a plain text may."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    cut = len(line) > characters or len(text) > 2 * characters
+    return f"{line[:characters]!r}" + ("..." if cut else "")
 
 
 def row_text(row: Mapping[str, Any], number: int) -> RowText:

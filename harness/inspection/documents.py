@@ -108,16 +108,23 @@ def _documents(
     return list(zip(ordered, [*ordered[1:], length], strict=True)) if length else []
 
 
-def preview(found: Sequence[Segment], tokenizer: PreTrainedTokenizerBase, n: int = 3) -> tuple[RowPreview, ...]:
-    """The first ``n`` documents as runs of text, each supervised or not, for a reader's eyes."""
-    return tuple(RowPreview(row, _runs(segment, tokenizer)) for row, segment in enumerate(found[:n]))
+def preview(
+    found: Sequence[Segment], tokenizer: PreTrainedTokenizerBase, n: int = 3, between: str = ""
+) -> tuple[RowPreview, ...]:
+    """The first ``n`` documents as runs of text, each supervised or not; ``between`` shows where tokens meet."""
+    return tuple(RowPreview(row, _runs(segment, tokenizer, between)) for row, segment in enumerate(found[:n]))
 
 
-def _runs(segment: Segment, tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, bool], ...]:
+def _runs(segment: Segment, tokenizer: PreTrainedTokenizerBase, between: str) -> tuple[tuple[str, bool], ...]:
     runs: list[tuple[list[int], bool]] = []
     for token_id, label in zip(segment.ids, segment.labels, strict=True):
         supervised = label != IGNORED
         if not runs or runs[-1][1] != supervised:
             runs.append(([], supervised))
         runs[-1][0].append(token_id)
-    return tuple((str(tokenizer.decode(ids, skip_special_tokens=False)), supervised) for ids, supervised in runs)
+    return tuple((_text(ids, tokenizer, between), supervised) for ids, supervised in runs)
+
+
+def _text(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, between: str) -> str:
+    apart = [[token] for token in ids] if between else [ids]
+    return between.join(str(tokenizer.decode(part, skip_special_tokens=False)) for part in apart)
