@@ -168,6 +168,24 @@ class RowPreview:
 
 
 @dataclass(frozen=True)
+class StageScores:
+    """How a continual training went: the score of every stage's model on every stage's task.
+
+    ``models`` names the rows of ``values`` (the model that was started from, then the stages in their order), ``tasks``
+    the columns, in the same order of stages. ``backward_transfer`` is below 0 where later stages cost earlier ones, and
+    None where tasks are measured by different metrics. ``forgetting`` holds a number for each task but the last, above
+    0 where its best model was better than the last one.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    backward_transfer: float | None
+    forgetting: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a report format prints, in the order in which it is printed; ``cases`` is how many have run."""
 
@@ -179,6 +197,7 @@ class Report:
     notes: tuple[str, ...] = ()
     answers: tuple[SideBySide, ...] = ()
     rows: tuple[RowPreview, ...] = ()
+    stages: StageScores | None = None
     fail_on: frozenset[str] = field(default_factory=frozenset)
     next_steps: tuple[str, ...] = ()
     cases: int = 0

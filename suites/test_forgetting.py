@@ -18,3 +18,12 @@ def test_knowledge_is_kept(model, base_model, gate, questions, chat_choices, met
 
 def test_plain_prose_is_still_predicted(model, base_model, gate, prose):
     gate(bits_per_byte(model, prose), against=base_model and bits_per_byte(base_model, prose))
+
+
+def test_later_stages_keep_what_earlier_ones_learned(stage_pair, stage_measurement, gate):
+    earlier, later = stage_pair
+    gate(
+        stage_measurement(later, on=earlier),
+        against=stage_measurement(earlier, on=earlier),
+        called=f"stage {earlier}",
+    )

@@ -10,6 +10,7 @@ from harness.errors import RecipeError
 from harness.rows import read_rows
 from harness.samples import read_samples
 from harness.training.recipe import check_recipe_file, configs, load_recipe
+from harness.training.stages import check_stages, stages_of
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -135,7 +136,10 @@ def test_the_check_at_option_time_imports_neither_torch_nor_trl(tmp_path):
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_that_come_with_the_package_are_in_order(recipe):
     loaded = load_recipe(recipe)
-    assert read_rows(recipe.parent / loaded.values["dataset_name"])
+    stages = stages_of(loaded)
+    check_stages(stages)
+    for each in [stage.recipe for stage in stages] or [loaded]:
+        assert read_rows(recipe.parent / each.values["dataset_name"])
 
 
 def test_no_ticket_is_both_trained_on_and_tested():

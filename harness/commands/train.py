@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from harness.errors import HarnessError, UsageError
 from harness.once import default_cache
 
 if TYPE_CHECKING:
+    from harness.training.recipe import Recipe
     from harness.training.run import Trained
 
 INTERRUPTED = 130
@@ -49,25 +51,42 @@ def run(options: argparse.Namespace) -> int:
         screen.print("interrupted; the same command goes on from what was saved last", soft_wrap=True)
         return INTERRUPTED
     console = Console(file=sys.stdout)
-    for line in told(done):
-        console.print(Text(line), soft_wrap=True)
+    for model in done:
+        for line in told(model):
+            console.print(Text(line), soft_wrap=True)
     return 0
 
 
-def _trained(options: argparse.Namespace, screen: Console) -> Trained:
+def _trained(options: argparse.Namespace, screen: Console) -> list[Trained]:
+    """One model; of a recipe with stages one for each, in folders of their names, numbered."""
     from harness.models.fetch import Access, checkpoint_folder
     from harness.references import parse_reference
     from harness.training.recipe import load_recipe
     from harness.training.run import train_into
+    from harness.training.stage_runs import train_stages
+    from harness.training.stages import check_stages, stages_of
 
     recipe = load_recipe(options.recipe)
+    stages = stages_of(recipe)
+    check_stages(stages)
     access = Access(options.cache_dir, options.offline)
-    with shown_steps(screen) as progress:
-        return train_into(
-            options.output,
-            recipe,
-            lambda text: str(checkpoint_folder(parse_reference(text), access)),
-            progress,
-            tell=lambda said: screen.print(Text(said), soft_wrap=True),
-            offline=options.offline,
-        )
+
+    def resolve(text: str) -> str:
+        return str(checkpoint_folder(parse_reference(text), access))
+
+    def tell(said: str) -> None:
+        screen.print(Text(said), soft_wrap=True)
+
+    def into(folder: Path, recipe: Recipe) -> Trained:
+        with shown_steps(screen) as progress:
+            return train_into(folder, recipe, resolve, progress, tell=tell, offline=options.offline)
+
+    if not stages:
+        return [into(options.output, recipe)]
+    places = {stage.name: options.output.resolve() / f"{number}-{stage.name}" for number, stage in enumerate(stages, 1)}
+
+    def train_stage(name: str, recipe: Recipe) -> Trained:
+        tell(f"stage {name}")
+        return into(places[name], recipe)
+
+    return [replace(done.trained, folder=done.model) for done in train_stages(stages, train_stage, resolve)]

@@ -17,6 +17,7 @@ pytest_plugins = (
     "harness.plugin.fixtures.checkpoint",
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
+    "harness.plugin.fixtures.stages",
     "harness.plugin.fixtures.loop",
     "harness.plugin.fixtures.delivery",
     "harness.plugin.fixtures.dataset",
@@ -49,8 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every case over ``questions`` or ``tasks`` on the bundled samples and on the user's own."""
+    """Run cases over the bundled samples and the user's own, and over pairs of a recipe's stages."""
     collecting.parametrize_samples(metafunc)
+    collecting.parametrize_stages(metafunc)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

@@ -1,8 +1,9 @@
-"""Collection: which sample sets a case runs over, and how many comparisons the whole run will make."""
+"""Collection: which sample sets and stages a case runs over, and how many comparisons the whole run will make."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from harness.plugin.options import Options
 from harness.plugin.state import COMPARISONS, OPTIONS, PROCESS
 from harness.records import SampleSet
 from harness.samples import choice_part, read_samples, subset, text_part
+from harness.training.recipe import Recipe, check_recipe_file
+from harness.training.stages import stages_of
 
 CUT = pytest.StashKey[set[str]]()
 
@@ -29,6 +32,24 @@ def parametrize_samples(metafunc: pytest.Metafunc) -> None:
         mine = (part(samples) for samples in options.samples)
         sets += [subset(samples, options.limit, options.seed) for samples in mine if samples is not None]
         metafunc.parametrize(fixture, sets, ids=[samples.name for samples in sets], scope="session")
+
+
+def parametrize_stages(metafunc: pytest.Metafunc) -> None:
+    """Run a case over each pair of a stage and a later one, by their names; once, and skipped, without stages."""
+    if "stage_pair" not in metafunc.fixturenames:
+        return
+    path = metafunc.config.stash[OPTIONS].recipe
+    try:
+        stages = () if path is None else stages_of(Recipe(path, check_recipe_file(path)))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    pairs = list(combinations([stage.name for stage in stages], 2))
+    if pairs:
+        ids = [f"{earlier}-after-{later}" for earlier, later in pairs]
+        metafunc.parametrize("stage_pair", pairs, ids=ids, scope="session")
+        return
+    without = pytest.mark.skip(reason="no stages to compare: name a recipe with stages (--recipe FILE)")
+    metafunc.parametrize("stage_pair", [pytest.param(None, marks=without)], ids=["no-stages"])
 
 
 def bundled_samples(case: Path, name: str, options: Options) -> SampleSet:
@@ -49,11 +70,12 @@ def note_selection(session: pytest.Session) -> None:
     """Fix the number of comparisons, and which suites are run whole.
 
     The comparisons are counted before any p-value is known: gated cases times references. Every xdist worker collects
-    the same items, so every process adjusts by the same number.
+    the same items, so every process adjusts by the same number. What is sure to be skipped compares nothing.
     """
     config = session.config
     options = config.stash[OPTIONS]
-    gated = sum("gate" in getattr(item, "fixturenames", ()) for item in session.items)
+    asked = [item for item in session.items if item.get_closest_marker("skip") is None]
+    gated = sum("gate" in getattr(item, "fixturenames", ()) for item in asked)
     references = len(options.compare) + (options.base_model is not None)
     config.stash[COMPARISONS] = max(1, gated * references)
     by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}

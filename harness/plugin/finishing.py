@@ -166,6 +166,7 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         notes=(*("the run was cut short: not every case ran",) * records.cut_short, *records.notes),
         answers=tuple(records.answers),
         rows=tuple(records.rows),
+        stages=records.stages,
         fail_on=options.fail_on,
         next_steps=tuple(_next_steps(config, options, records)),
         cases=records.cases,

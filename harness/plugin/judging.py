@@ -16,9 +16,17 @@ from harness.plugin.collecting import suite_of
 from harness.plugin.state import CASE, COMPARISONS, OPTIONS, PROCESS
 from harness.records import Measurement, Outcome, Reference, Verdict
 
+BASE = "base model"
+"""What a measurement is compared with unless its case names something else."""
 
-def decide(item: pytest.Item, measurement: Measurement, against: Measurement | None, margin: float | None) -> None:
-    """Record the verdicts on a measurement; fail the case on a bad one, stop it where the run itself is broken."""
+
+def decide(
+    item: pytest.Item, measurement: Measurement, against: Measurement | None, margin: float | None, called: str
+) -> None:
+    """Record the verdicts on a measurement; fail the case on a bad one, stop it where the run itself is broken.
+
+    ``called`` is what the report calls the one that it is compared with, besides stored baselines.
+    """
     options = item.config.stash[OPTIONS]
     records = item.stash[CASE]
     if records.measurements:
@@ -33,7 +41,7 @@ def decide(item: pytest.Item, measurement: Measurement, against: Measurement | N
             judge(measurement, reference, margin=allowed, alpha=options.alpha, comparisons=comparisons),
             suite=suite_of(item),
         )
-        for reference in _references(item.config, measurement, against)
+        for reference in _references(item.config, measurement, against, called)
     ]
     records.measurements[measurement.name] = measurement
     records.suites[measurement.name] = suite_of(item)
@@ -55,7 +63,9 @@ def accept_command(item: pytest.Item, verdict: Verdict) -> str:
     return shlex.join(["pytest", *asked, "--baseline-update"])
 
 
-def _references(config: pytest.Config, measurement: Measurement, against: Measurement | None) -> list[Reference]:
+def _references(
+    config: pytest.Config, measurement: Measurement, against: Measurement | None, called: str
+) -> list[Reference]:
     options, environment = config.stash[OPTIONS], config.stash[PROCESS].environment
     model = environment.get("model")
     references = [
@@ -67,9 +77,11 @@ def _references(config: pytest.Config, measurement: Measurement, against: Measur
         )
         for baseline in options.compare
     ]
-    if against is not None and options.base_model is not None:
+    if against is not None and called != BASE:
+        references.append(Reference(called, against))
+    elif against is not None and options.base_model is not None:
         known = _differences(environment.get("base model"), model)
-        references.append(Reference("base model", against, options.base_model.text, known))
+        references.append(Reference(BASE, against, options.base_model.text, known))
     return references or [Reference("", None)]
 
 

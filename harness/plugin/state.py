@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.plugin.options import Options
-from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideBySide, Verdict
+from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideBySide, StageScores, Verdict
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Records:
     notes: list[str] = field(default_factory=list)
     answers: list[SideBySide] = field(default_factory=list)
     rows: list[RowPreview] = field(default_factory=list)
+    stages: StageScores | None = None
     broken: list[tuple[str, str]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
@@ -36,6 +37,7 @@ class Records:
         self.notes += [note for note in other.notes if note not in self.notes]
         self.answers += other.answers
         self.rows += other.rows
+        self.stages = other.stages or self.stages
         for key, value in other.environment.items():
             known = self.environment.get(key)
             # One process has read a model's files, another has loaded its weights: each knows a part of it.
@@ -60,6 +62,7 @@ class Records:
             "notes": self.notes,
             "answers": [asdict(answer) for answer in self.answers],
             "rows": [asdict(row) for row in self.rows],
+            "stages": None if self.stages is None else asdict(self.stages),
             "environment": self.environment,
             "whole_suites": sorted(self.whole_suites),
         }
@@ -74,6 +77,7 @@ class Records:
             notes=list(packed["notes"]),
             answers=[SideBySide(**_tuples(value)) for value in packed["answers"]],
             rows=[RowPreview(row["row"], tuple((text, kept) for text, kept in row["runs"])) for row in packed["rows"]],
+            stages=_stages(packed["stages"]),
             environment=dict(packed["environment"]),
             whole_suites=set(packed["whole_suites"]),
         )
@@ -88,6 +92,12 @@ def _measurement(packed: dict[str, Any]) -> Measurement:
 
 def _verdict(packed: dict[str, Any]) -> Verdict:
     return Verdict(**_tuples(packed) | {"outcome": Outcome(packed["outcome"])})
+
+
+def _stages(packed: dict[str, Any] | None) -> StageScores | None:
+    if packed is None:
+        return None
+    return StageScores(**_tuples(packed) | {"values": tuple(tuple(row) for row in packed["values"])})
 
 
 def _tuples(packed: dict[str, Any]) -> dict[str, Any]:

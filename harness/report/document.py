@@ -45,6 +45,7 @@ def to_json(report: Report) -> str:
             {"row": preview.row, "runs": [{"text": text, "supervised": kept} for text, kept in preview.runs]}
             for preview in report.rows
         ],
+        "stages": _plain(report.stages),
         "next_steps": _plain(report.next_steps),
     }
     return _without_hidden(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)) + "\n"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 
-from harness.records import Outcome, Report, Verdict
-from harness.report import numbers, summary
+from harness.records import Outcome, Report, StageScores, Verdict
+from harness.report import numbers, stages, summary
 from harness.report.text import crop, one_line, supervised_runs, visible
 
 COMMENT_LIMIT = 65_536
@@ -63,6 +63,8 @@ def _sections(report: Report) -> Iterator[tuple[str, str]]:
         yield "reasons", _reasons(owed)
     for suite, verdicts in summary.suites(report).items():
         yield plain(suite), f"### {plain(suite)}\n\n{_verdicts(verdicts)}"
+    if report.stages is not None:
+        yield stages.TITLE, _stages(report.stages)
     if report.notes:
         yield "notes", "### notes\n\n" + _bullets(report.notes)
     if report.answers:
@@ -144,6 +146,13 @@ def _broken(report: Report) -> str:
     if left_out:
         cases.append(f"and {left_out:,} more")
     return "\n\n".join(["### broken cases", *cases])
+
+
+def _stages(scores: StageScores) -> str:
+    heads = [plain(head) for head in stages.heads(scores)]
+    rows = [[plain(cell) for cell in cells] for cells in stages.rows(scores)]
+    matrix = table(heads, rows, right=frozenset(heads[1:]))
+    return f"### {stages.TITLE}\n\n{plain(stages.REMARK)}\n\n{matrix}\n\n{plain(stages.backward_transfer(scores))}"
 
 
 def _bullets(texts: Iterable[str]) -> str:

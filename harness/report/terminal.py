@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records import Report, Verdict
-from harness.report import numbers, summary
-from harness.report.terminal_texts import answers_table, rows_table
+from harness.report import numbers, stages, summary
+from harness.report.terminal_texts import answers_table, rows_table, stages_table
 from harness.report.terminal_verdicts import LOOKS, layout, signed_word, verdicts_table
 from harness.report.text import visible
 
@@ -50,6 +50,9 @@ def _print(report: Report, console: Console) -> None:
 def _sections(report: Report, width: int) -> Iterator[RenderableType]:
     yield Group(_title("pytest-sft"), _pairs(list(summary.facts(report).items()), _QUIET, ""))
     yield from _suites(report, width)
+    if report.stages is not None:
+        below = Text(stages.backward_transfer(report.stages), style=_QUIET)
+        yield Group(_title(stages.TITLE, stages.REMARK), stages_table(report.stages), below)
     if report.broken:
         yield _broken(report)
     if report.rows:

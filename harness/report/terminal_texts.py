@@ -1,4 +1,4 @@
-"""The texts of the terminal report: answers beside each other, and training rows as the loss sees them."""
+"""The texts of the terminal report: answers beside each other, training rows as the loss sees them, and stages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.records import RowPreview, SideBySide
+from harness.records import RowPreview, SideBySide, StageScores
+from harness.report import stages
 from harness.report.text import crop, supervised_runs
 
 _SIDE_BY_SIDE_FROM = 100  # narrower than this, four columns of prose are four columns of single words
@@ -79,4 +80,14 @@ def rows_table(rows: Iterable[RowPreview]) -> Table:
         for run, supervised in supervised_runs(preview):
             text.append(run, style="green" if supervised else "")
         table.add_row(f"row {preview.row}", text)
+    return table
+
+
+def stages_table(scores: StageScores) -> Table:
+    """Return the score of every stage's model on every stage's task."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", border_style="dim")
+    for number, head in enumerate(stages.heads(scores)):
+        table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
+    for cells in stages.rows(scores):
+        table.add_row(*(Text(cell) for cell in cells))
     return table

@@ -65,10 +65,9 @@ class Recipe:
 def check_recipe_file(path: Path) -> dict[str, Any]:
     """Read the YAML and say what can be said without trl: it is there, well formed, and asks for nothing refused."""
     values = _yaml_mapping(path)
-    for key, advice in REFUSED.items():
-        if values.get(key):
-            raise RecipeError(f"{path}: {key}: {advice}.")
-    for key in ("model_name_or_path", "dataset_name"):
+    _check_refused(path, values)
+    # Where there are stages, each of them names its data.
+    for key in ("model_name_or_path", *(("dataset_name",) if values.get("stages") is None else ())):
         if not isinstance(values.get(key), str) or not values[key].strip():
             raise RecipeError(f"{path}: {key} is missing or not a text; a recipe names its base model and its data.")
     return values
@@ -84,13 +83,19 @@ def load_recipe(path: Path) -> Recipe:
 
     Raises RecipeError with the file, the key and what was expected. Imports trl.
     """
-    values = check_recipe_file(path)
-    _check_keys(path, values)
+    recipe = Recipe(path, check_recipe_file(path))
+    check_keys(recipe)
+    return recipe
+
+
+def check_keys(recipe: Recipe) -> None:
+    """See that trl, peft and this package know every key and take every value; raises RecipeError with the key."""
+    path, values = recipe.path, recipe.values
+    _check_refused(path, values)
+    _check_known(path, values)
     _check_types(path, values)
     check_method(path, values)
-    recipe = Recipe(path, values)
     configs(recipe, {"output_dir": str(path.parent)})
-    return recipe
 
 
 def configs(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[ScriptArguments, SFTConfig, ModelConfig]:
@@ -178,7 +183,13 @@ class _UniqueKeysLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _check_keys(path: Path, values: Mapping[str, Any]) -> None:
+def _check_refused(path: Path, values: Mapping[str, Any]) -> None:
+    for key, advice in REFUSED.items():
+        if values.get(key):
+            raise RecipeError(f"{path}: {key}: {advice}.")
+
+
+def _check_known(path: Path, values: Mapping[str, Any]) -> None:
     known = _hints() | typing.get_type_hints(ExtraKeys)
     for key in values:
         if key in known or key in REFUSED:

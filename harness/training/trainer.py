@@ -68,6 +68,8 @@ def build_trainer(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline
 
 def gather(recipe: Recipe, resolve: Resolve, output_dir: Path, *, offline: bool = False) -> Parts:
     """Find and read everything that the recipe names, without loading the model."""
+    if recipe.extra.stages is not None:
+        raise RecipeError(f"{recipe.path}: stages are trained one after another; take the recipe of one of them.")
     script, training, model = configs(recipe, _settings(recipe, output_dir))
     if (training.model_init_kwargs or {}).get("trust_remote_code"):
         raise RecipeError(f"{recipe.path}: model_init_kwargs: a recipe runs no code from a repository; remove it.")
