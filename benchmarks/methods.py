@@ -119,7 +119,8 @@ def _show(lines: Sequence[Judged]) -> None:
     table = Table(*COLUMNS, *lines[0].scores)
     for line in lines:
         table.add_row(*_cells(line))
-    Console().print(table)
+    console = Console()
+    Console(width=None if console.is_terminal else 200).print(table)
 
 
 def _page(lines: Sequence[Judged], known: Sequence[tuple[str, str]], sets: Mapping[str, SampleSet]) -> str:
