@@ -11,6 +11,18 @@ def test_files_are_complete(delivery, no_findings, note):
     no_findings(model_files.files_are_complete(delivery, note))
 
 
+def test_every_tensor_is_where_the_index_says(delivery, no_findings, note):
+    from harness.handover import places
+
+    no_findings(places.every_tensor_is_where_the_index_says(delivery, note))
+
+
+def test_every_weight_has_its_place(whole_delivery, no_findings, note):
+    from harness.handover import places
+
+    no_findings(places.every_weight_has_its_place(whole_delivery, note))
+
+
 def test_the_files_hold_numbers(delivery, no_findings, note):
     from harness.handover import adapter_files
 
@@ -27,6 +39,12 @@ def test_control_tokens_can_be_told_apart(whole_delivery, no_findings, note):
     from harness.handover import model_files
 
     no_findings(model_files.control_tokens_can_be_told_apart(whole_delivery, note))
+
+
+def test_the_chat_is_that_of_the_original(delivery_with_original, no_findings, note):
+    from harness.handover import served_chat
+
+    no_findings(served_chat.the_chat_is_that_of_the_original(delivery_with_original, note))
 
 
 def test_every_adapter_tensor_has_its_place(adapter_delivery, no_findings, note):

@@ -11,7 +11,7 @@ from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.planned import Planned, planned_adapter
 from harness.models.files import ModelFiles
-from harness.models.weight_files import read_tensor, stored_tensors
+from harness.models.weight_files import ADAPTER, DTYPES, Stored, read_tensor, stored_tensors
 from harness.records import Finding
 
 SHOWN = 3
@@ -21,7 +21,7 @@ def every_adapter_tensor_has_its_place(delivery: Delivery, note: Note) -> list[F
     """The file holds the tensors that its config makes on this base, in their shapes, and no others."""
     if not delivery.is_adapter:
         return []
-    planned, stored = planned_adapter(delivery.files), stored_tensors(delivery.files.folder)
+    planned, stored = planned_adapter(delivery.files), stored_tensors(delivery.files.folder, ADAPTER)
     if planned.trouble:
         return [_unbuildable(delivery, planned)]
     missing = sorted(planned.shapes.keys() - stored.keys())
@@ -31,7 +31,7 @@ def every_adapter_tensor_has_its_place(delivery: Delivery, note: Note) -> list[F
         return [
             Finding(
                 "tensors of the adapter have no place in its base, or places have no tensor",
-                str(delivery.files.folder / "adapter_model.safetensors"),
+                str(delivery.files.folder / ADAPTER),
                 f"the {len(planned.shapes)} tensors that its config makes of {delivery.files.base_name}, such as "
                 f"{min(planned.shapes, default='none')}",
                 "; ".join(_listed(missing, "missing") + _listed(strange, "without a place")),
@@ -52,9 +52,13 @@ def every_adapter_tensor_has_its_place(delivery: Delivery, note: Note) -> list[F
     ]
 
 
-def the_files_hold_numbers(delivery: Delivery, note: Note) -> list[Finding]:  # noqa: ARG001
+def the_files_hold_numbers(delivery: Delivery, note: Note) -> list[Finding]:
     """No tensor of the delivered files is empty, and none holds what is no number."""
-    stored = stored_tensors(delivery.files.folder)
+    pattern = ADAPTER if delivery.is_adapter else "*.safetensors"
+    if not any(delivery.files.folder.glob(pattern)):
+        note("the weights are no safetensors: their tensors are not looked at one by one")
+        return []
+    stored = stored_tensors(delivery.files.folder, pattern)
     if not stored:
         return [
             Finding(
@@ -65,7 +69,7 @@ def the_files_hold_numbers(delivery: Delivery, note: Note) -> list[Finding]:  # 
                 "gather the weights before saving, where they are sharded over processes, and save again",
             )
         ]
-    broken = [name for name, each in stored.items() if not all(each.shape) or not _is_finite(read_tensor(each, name))]
+    broken = [name for name, each in stored.items() if not all(each.shape) or not _is_finite(each, name)]
     if not broken:
         return []
     return [
@@ -120,8 +124,12 @@ def _of_the_vocabulary(name: str) -> bool:
     return "emb" in name.lower() or "lm_head" in name or "wte" in name
 
 
-def _is_finite(tensor: torch.Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+def _is_finite(stored: Stored, name: str) -> bool:
+    """Whole numbers and packed ones always are; eight bits have no such test of their own, and are widened."""
+    if stored.dtype not in DTYPES and not stored.dtype.startswith("F8"):
+        return True
+    tensor = read_tensor(stored, name)
+    return bool(torch.isfinite(tensor if stored.dtype in DTYPES else tensor.float()).all())
 
 
 def _listed(names: list[str], what: str) -> list[str]:

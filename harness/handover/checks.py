@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.findings import Note
-from harness.handover import adapter, adapter_files, adapter_origin, equality, model_files
+from harness.handover import adapter, adapter_files, adapter_origin, equality, model_files, places, served_chat
 from harness.handover.delivery import Delivery
 from harness.records import Finding
 
 FILES: dict[str, Callable[[Delivery, Note], list[Finding]]] = {
     "handover/files_are_complete": model_files.files_are_complete,
+    "handover/every_tensor_is_where_the_index_says": places.every_tensor_is_where_the_index_says,
+    "handover/every_weight_has_its_place": places.every_weight_has_its_place,
     "handover/the_files_hold_numbers": adapter_files.the_files_hold_numbers,
     "handover/tied_heads_agree_with_the_config": model_files.tied_heads_agree_with_the_config,
     "handover/control_tokens_can_be_told_apart": model_files.control_tokens_can_be_told_apart,
+    "handover/the_chat_is_that_of_the_original": served_chat.the_chat_is_that_of_the_original,
     "handover/every_adapter_tensor_has_its_place": adapter_files.every_adapter_tensor_has_its_place,
     "handover/every_target_is_adapted": adapter_files.every_target_is_adapted,
     "handover/scaling_is_what_was_trained": adapter_origin.scaling_is_what_was_trained,

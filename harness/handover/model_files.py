@@ -15,7 +15,7 @@ from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import probe_ids
 from harness.models.files import ModelFiles
-from harness.models.weight_files import Stored, read_rows, read_tensor, stored_tensors
+from harness.models.weight_files import Stored, mapped, read_rows, read_tensor, stored_tensors
 from harness.records import Finding
 
 SHOWN = 3
@@ -84,8 +84,8 @@ def files_are_complete(delivery: Delivery, note: Note) -> list[Finding]:  # noqa
 
 def _lost_shards(folder: Path) -> Iterator[Finding]:
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        shards = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-        lost = sorted(name for name in shards if not (folder / str(name)).is_file())
+        shards = set(mapped(index).values())
+        lost = sorted(name for name in shards if not (folder / name).is_file())
         if lost:
             yield Finding(
                 "parts of the weights are missing",
@@ -97,22 +97,20 @@ def _lost_shards(folder: Path) -> Iterator[Finding]:
 
 
 def _lost_settings(delivery: Delivery) -> Iterator[Finding]:
-    source = delivery.same_as or delivery.tuned_from
-    if source is None:
-        return
-    mine = delivery.files
-    if mine.home == source.home:
+    mine, source = delivery.files, delivery.same_as or delivery.tuned_from
+    home = source.home if source is not None else mine.base
+    if home is None or mine.home == home:
         return
     lost = []
-    if has_template(source) and not has_template(mine):
+    if has_template(home) and not has_template(mine.home):
         lost.append(("its chat template", mine.home))
-    if mine.base is None and _has_settings(source) and not _has_settings(mine):
+    if source is not None and mine.base is None and _has_settings(source) and not _has_settings(mine):
         lost.append(("generation_config.json", mine.folder))
     for name, place in lost:
         yield Finding(
             f"the delivered model has lost {name}",
             str(place),
-            f"what {source.name} has",
+            f"what {source.name if source is not None else mine.base_name} has",
             "no such file or setting, so that whoever loads it falls back on one of their own",
             "save tokenizer and generation config beside the weights: tokenizer.save_pretrained(), "
             "generation_config.save_pretrained(); a GGUF file carries the template as tokenizer.chat_template",
@@ -120,14 +118,14 @@ def _lost_settings(delivery: Delivery) -> Iterator[Finding]:
 
 
 def _has_settings(files: ModelFiles) -> bool:
-    return (files.folder / "generation_config.json").is_file()
+    return ((files.base or files.folder) / "generation_config.json").is_file()
 
 
-def has_template(files: ModelFiles) -> bool:
-    """Whether the tokenizer's files hold a chat template, in either of the places where it may stand."""
-    if any(files.home.glob("chat_template*")) or any(files.home.glob("additional_chat_templates/*")):
+def has_template(home: Path) -> bool:
+    """Whether a tokenizer's files hold a chat template, in either of the places where it may stand."""
+    if any(home.glob("chat_template*")) or any(home.glob("additional_chat_templates/*")):
         return True
-    config = files.home / "tokenizer_config.json"
+    config = home / "tokenizer_config.json"
     return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("chat_template"))
 
 

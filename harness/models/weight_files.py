@@ -32,19 +32,37 @@ class Stored:
     dtype: str
 
 
-def stored_tensors(folder: Path) -> dict[str, Stored]:
-    """Every tensor of a folder's safetensors files by name, from their headers alone.
+ADAPTER = "adapter_model.safetensors"
+"""The one file that peft reads an adapter's tensors from, whatever else lies beside it."""
+
+
+def stored_tensors(folder: Path, files: str = "*.safetensors") -> dict[str, Stored]:
+    """Every tensor of a folder's safetensors files by name, from their headers alone; ``files`` is a pattern of names.
 
     Raises:
         ModelError: a file is cut off or damaged.
 
     """
     found = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob(files)):
         for name, entry in _header(path).items():
             if name != "__metadata__":
                 found[name] = Stored(path, tuple(entry["shape"]), str(entry["dtype"]))
     return found
+
+
+def mapped(index: Path) -> dict[str, str]:
+    """The file of each tensor, as the index of a sharded checkpoint says.
+
+    Raises:
+        ModelError: the index cannot be read.
+
+    """
+    try:
+        said = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return {str(tensor): str(file) for tensor, file in said.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{index}: no index of weights (a weight_map of tensors to files); save it again.") from None
 
 
 def stored_dtypes(folder: Path) -> set[str]:
@@ -88,6 +106,8 @@ def weights_sample(folder: Path) -> list[float]:
 
 
 def _header(path: Path) -> Mapping[str, Mapping[str, list[int]]]:
+    if not path.exists():
+        raise ModelError(f"{path}: a link to a file that is not there; copy the folder with what its links point to.")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

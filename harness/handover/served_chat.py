@@ -1,0 +1,104 @@
+"""The chat around the weights: whether a delivery writes, ends and stops conversations as its original does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.chat.control import name_token
+from harness.chat.record import CHAT, template_record, what_changed
+from harness.findings import Note
+from harness.handover.delivery import Delivery
+from harness.handover.model_files import has_template
+from harness.handover.probes import probe_ids
+from harness.inspection.generation_settings import WITHOUT_EFFECT, generation_settings
+from harness.models.fetch import gguf_types
+from harness.models.files import ModelFiles
+from harness.records import Finding
+
+SHOWN = 4
+STOPS = "eos_token_id"
+
+
+def the_chat_is_that_of_the_original(delivery: Delivery, note: Note) -> list[Finding]:
+    """Prompts, tools and turns are written as by ``same_as``, and generation stops where it stops, ends of turns first.
+
+    A stop id that conversations never hold may go, and sampling may be set otherwise: that is noted.
+    """
+    other = delivery.same_as
+    if other is None:
+        return []
+    _note_other_settings(delivery.files, other, note)
+    return [*_other_template(delivery.files, other), *_lost_stops(delivery.files, other, note), *_lost_end(delivery)]
+
+
+def _other_template(mine: ModelFiles, other: ModelFiles) -> Iterator[Finding]:
+    if not (has_template(mine.home) and has_template(other.home)):
+        return
+    before, now = (template_record(files.tokenizer) for files in (other, mine))
+    change = what_changed(before.get(CHAT, {}), now.get(CHAT, {}))
+    if not change:
+        return
+    habits = change.habits[:SHOWN]
+    yield Finding(
+        "the delivered chat template writes other conversations",
+        f"{mine.name}, beside {other.name}" + (f"; {change.where}" if change.where else ""),
+        "; ".join([change.was] * bool(change.was) + [f"{habit}: {was}" for habit, was, _ in habits]),
+        "; ".join([change.now] * bool(change.now) + [f"{habit}: {now}" for habit, _, now in habits]),
+        "deliver the chat template and the tokenizer that the model was trained with",
+    )
+
+
+def _lost_stops(mine: ModelFiles, other: ModelFiles, note: Note) -> Iterator[Finding]:
+    lost = other.stop_ids - mine.stop_ids
+    written = {token for ids in probe_ids(other.tokenizer) for token in ids}
+    if not lost:
+        return
+    names = ", ".join(name_token(other.tokenizer, token) for token in sorted(lost))
+    if gguf_types(mine.folder) or gguf_types(other.folder):
+        note(
+            f"{names} stops {other.name} and is no end-of-sequence token of the GGUF file, which keeps others elsewhere"
+        )
+    elif not lost & written:
+        note(f"{names} stops {other.name} and not {mine.name}; its conversations never hold it")
+    else:
+        now = ", ".join(name_token(mine.tokenizer, token) for token in sorted(mine.stop_ids))
+        yield Finding(
+            "generation no longer stops where the original stops",
+            f"{mine.name}, beside {other.name}: {STOPS} of generation_config.json",
+            f"{names} among the stop ids",
+            now or "no stop id at all",
+            f"set model.generation_config.{STOPS} to {sorted(lost | mine.stop_ids)} and save it beside the weights",
+        )
+
+
+def _lost_end(delivery: Delivery) -> Iterator[Finding]:
+    mine, other = delivery.files.tokenizer, delivery.same_as.tokenizer if delivery.same_as else None
+    if other is None or other.eos_token_id is None or mine.eos_token_id is not None:
+        return
+    yield Finding(
+        "the delivered tokenizer has lost its end-of-sequence token",
+        f"{delivery.files.home}: tokenizer_config.json",
+        name_token(other, other.eos_token_id),
+        "none, and servers stop at this token beside those of generation_config.json",
+        "save the tokenizer that the model was trained with beside it: tokenizer.save_pretrained()",
+    )
+
+
+def _note_other_settings(mine: ModelFiles, other: ModelFiles, note: Note) -> None:
+    before, now = generation_settings(other.generation_config), generation_settings(mine.generation_config)
+    changed = [key for key in sorted(before.keys() | now.keys()) if key != STOPS and before.get(key) != now.get(key)]
+    if changed:
+        note(f"generation_config.json has another {', '.join(changed)} than that of {other.name}")
+    if type(other.config) is type(mine.config):
+        shape, was = _computed_with(mine.config), _computed_with(other.config)
+        changed = [key for key in sorted(shape.keys() & was.keys()) if shape[key] != was[key]]
+        if changed:
+            note(f"config.json has another {', '.join(changed)} than that of {other.name}: long texts may show it")
+
+
+def _computed_with(config: Any) -> Mapping[str, Any]:
+    """What a config may change in its model: not how it is stored, by whom, and which ids its generation uses."""
+    said: dict[str, Any] = config.get_text_config().to_dict()
+    aside = (*WITHOUT_EFFECT, "dtype", "architectures")
+    return {key: value for key, value in said.items() if not key.startswith(aside) and not key.endswith("_token_id")}
