@@ -132,8 +132,10 @@ def _fill(folder: Path, parts: Parts, inputs: Mapping[str, Any], progress: Progr
         tell(f"advice: {each}")
     try:
         with _writing(folder):
+            began = time.process_time()
             seconds = _run(trainer, folder, parts, progress, tell)
             manifest = {"base": parts.recipe.model} | dict(inputs) | course(trainer, len(parts.rows), seconds)
+            manifest["cpu_seconds"] = round(time.process_time() - began, 2)
             manifest |= {"advice": said, "trained": template_record(trainer.processing_class)}
             manifest |= {"base_sample": weights_sample(parts.base)}
             with without_bars():
