@@ -35,7 +35,7 @@ from harness.samples import read_samples, subset
 from harness.training.data import without_bars
 from harness.training.recipe import base_reference
 
-COLUMNS = ("recipe", "trains", "of all", "minutes", "peak MiB", "tokens/s", "last loss")
+COLUMNS = ("recipe", "trains", "of all", "minutes", "CPU minutes", "peak MiB", "tokens/s", "last loss")
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def _cells(line: Judged) -> Iterator[str]:
         yield f"{said['parameters_trained']:,}"
         yield f"{said['parameters_trained'] / said['parameters']:.2%}"
         yield f"{said['seconds'] / 60:.1f}"
+        yield f"{said['cpu_seconds'] / 60:.1f}"
         yield f"{said['peak_rss_mib']:,}"
         yield f"{said['tokens_per_second']:.0f}"
         yield f"{said['losses'][-1]:.3f}"
@@ -135,7 +136,8 @@ def _page(lines: Sequence[Judged], known: Sequence[tuple[str, str]], sets: Mappi
             f"    {shlex.join(['python', 'benchmarks/methods.py', *sys.argv[1:]])}",
             "",
             "Each recipe was trained by `python -m harness train` in a process of its own, and the result was measured",
-            "beside its base. Minutes are those of the training loop; the peak is that of the whole process, resident.",
+            "beside its base. Minutes are those of the training loop, by the clock and by the processor (all threads); the",
+            "peak is the resident memory of the whole process.",
             f"A score stands with its standard error. Samples: {counts}. Less bits per byte are better, of all others",
             "more. One run each, one seed: differences of a few standard errors say nothing about the methods.",
             "",
