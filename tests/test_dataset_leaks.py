@@ -125,6 +125,14 @@ def test_characters_of_scripts_without_spaces_count_as_half_a_word():
     assert (found, len(notes)) == ([], 1)
 
 
+def test_evaluating_on_all_training_rows_is_a_note_and_on_some_of_them_a_leak():
+    found, notes = looked_at(TRAINED, as_samples(TRAINED, "eval_dataset"))
+    assert (found, len(notes)) == ([], 1)
+    assert "holds the training rows themselves" in notes[0]
+    (finding,), _ = looked_at(TRAINED, as_samples(TRAINED[:10], "eval_dataset"))
+    assert finding.found.startswith("10 of them")
+
+
 def test_samples_without_a_right_answer_cannot_be_leaked():
     greeting = samples({"prompt": QUESTION})
     assert asked([greeting]) == []

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from harness.dataset.asked import Asked, asked, find, sizes
 from harness.dataset.overlap import Questions
 from harness.dataset.row_text import RowText
-from harness.dataset.rows_and_samples import RowsAndSamples
+from harness.dataset.rows_and_samples import RowsAndSamples, as_sample
 from harness.dataset.words import weight, words
 from harness.findings import Note
-from harness.records import Finding
+from harness.records import Finding, SampleSet
 
 WHOLE, NEARLY = 1.0, 0.9
 """Shares of a question's own runs: a row that holds all of them holds the question, whatever it answers. With nearly
@@ -47,7 +47,7 @@ def no_evaluation_sample_is_trained_on(data: RowsAndSamples, note: Note) -> list
 
     Samples without a right answer cannot be leaked. Text that many rows or many samples share is left out.
     """
-    items = asked(data.samples)
+    items = asked(_other_sets(data, note))
     if not items or not data.texts:
         return []
     by_set: dict[str, list[Leak]] = defaultdict(list)
@@ -68,6 +68,16 @@ def no_evaluation_sample_is_trained_on(data: RowsAndSamples, note: Note) -> list
                 f"answer as well, perhaps by chance ({_listed(met_by_chance)})"
             )
     return findings
+
+
+def _other_sets(data: RowsAndSamples, note: Note) -> Iterator[SampleSet]:
+    """The sample sets that are not the training rows themselves: whoever evaluates on all of these means to."""
+    rows = {as_sample(row).digest for row in data.texts}
+    for samples in data.samples:
+        if rows and {sample.digest for sample in samples} == rows:
+            note(f"{samples.name} holds the training rows themselves: its loss tells what is learned by heart")
+        else:
+            yield samples
 
 
 def _leaks(items: Sequence[Asked], rows: Sequence[RowText]) -> Iterator[Leak]:

@@ -33,10 +33,11 @@ class RowsAndSamples:
 def as_samples(rows: Iterable[Mapping[str, Any]], name: str) -> SampleSet:
     """Rows that a trainer evaluates on as samples: the last answer of each is what is asked for."""
     texts = [row_text(row, number) for number, row in enumerate(rows)]
-    return SampleSet(name, tuple(_sample(text) for text in texts if text.answers))
+    return SampleSet(name, tuple(as_sample(text) for text in texts if text.answers))
 
 
-def _sample(text: RowText) -> Sample:
+def as_sample(text: RowText) -> Sample:
+    """A row as a sample: what is before its last answer is the prompt, a text without turns is prompt and answer."""
     prompt = text.prompt or text.last_answer
     return Sample(
         id=f"row {text.number}",

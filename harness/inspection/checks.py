@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from harness.chat import answer_ends, atoms, missing, opening, reasoning, roles, round_trip, tool_turns
 from harness.chat.probe import ChatProbe
+from harness.dataset import checks as of_rows
+from harness.findings import silent
 from harness.inspection import (
     answers,
     checkpoint,
@@ -28,6 +30,7 @@ from harness.inspection import (
     prompts,
     reference_loss,
     reload,
+    said_rows,
     saving,
     sources,
     special_ids,
@@ -42,6 +45,9 @@ from harness.records import Finding, SampleSet
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
+
+ROWS_READ = 20_000
+"""Rows whose text ``preflight`` reads, a matter of seconds; the data suite reads all of them."""
 
 CHAT: dict[str, Callable[[PreTrainedTokenizerBase, ChatProbe], list[Finding]]] = {
     "template/every_control_string_is_one_token": atoms.control_strings_are_atomic,
@@ -122,9 +128,11 @@ ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {
 
 def of_a_trainer(trainer: Trainer, seen: Inspection, saved: Checkpoint) -> dict[str, Callable[[], list[Finding]]]:
     """Everything that can be checked of a trainer before it trains, by name, each ready to be called."""
+    rows = said_rows.said(trainer, seen, ROWS_READ)
     return {
         **{name: partial(check, seen.tokenizer, seen.habits) for name, check in CHAT.items()},
         **{name: partial(check, saved) for name, check in CHECKPOINT.items()},
         **{name: partial(check, seen) for name, check in BATCHES.items()},
         **{name: partial(check, trainer, seen) for name, check in TRAINER.items()},
+        **{name: partial(check, rows, silent) for name, check in of_rows.ROWS.items()},
     }

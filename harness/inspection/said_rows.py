@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.dataset.rows_and_samples import RowsAndSamples, as_samples
 from harness.inspection.batches import IGNORED
 from harness.inspection.matching import Inspection
 
@@ -17,9 +18,16 @@ COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 """The columns that hold a row's text, as trl names them; beside prepared ids a trainer may keep them or not."""
 
 
-def training_text(trainer: Trainer, seen: Inspection) -> list[Mapping[str, Any]]:
-    """All training rows by their text columns; without such columns, what the inspected documents say."""
-    return _kept(trainer.train_dataset) or list(_decoded(seen))
+def said(trainer: Trainer, seen: Inspection, limit: int | None = None) -> RowsAndSamples:
+    """What a trainer trains on, the first ``limit`` rows or all of them, beside what it evaluates on."""
+    held_out = evaluation_text(trainer, seen).items()
+    rows = tuple(training_text(trainer, seen, limit))
+    return RowsAndSamples(rows, tuple(as_samples(rows, name) for name, rows in held_out))
+
+
+def training_text(trainer: Trainer, seen: Inspection, limit: int | None = None) -> list[Mapping[str, Any]]:
+    """The training rows by their text columns; without such columns, what the inspected documents say."""
+    return _kept(trainer.train_dataset, limit) or list(_decoded(seen))
 
 
 def evaluation_text(trainer: Trainer, seen: Inspection) -> dict[str, list[Mapping[str, Any]]]:
@@ -35,12 +43,13 @@ def evaluation_text(trainer: Trainer, seen: Inspection) -> dict[str, list[Mappin
     return {name: rows for name, rows in texts.items() if rows}
 
 
-def _kept(dataset: Any) -> list[Mapping[str, Any]]:
+def _kept(dataset: Any, limit: int | None = None) -> list[Mapping[str, Any]]:
     columns = set(getattr(dataset, "column_names", None) or ())
     kept = next((names for names in COLUMNS if columns.issuperset(names)), None)
     if kept is None or not hasattr(dataset, "select_columns") or not hasattr(dataset, "__len__"):
         return []
-    return list(dataset.select_columns(list(kept)))
+    texts = dataset.select_columns(list(kept))
+    return list(texts if limit is None else texts.select(range(min(limit, len(texts)))))
 
 
 def _decoded(seen: Inspection) -> Iterator[Mapping[str, Any]]:
