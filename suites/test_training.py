@@ -101,6 +101,12 @@ def test_the_ewc_penalty_is_its_formula(loop, no_findings, note):
     no_findings(elastic.the_ewc_penalty_is_its_formula(loop, note))
 
 
+def test_the_ewc_penalty_reaches_the_weights(loop, no_findings, note):
+    from harness.loop import elastic
+
+    no_findings(elastic.the_ewc_penalty_reaches_the_weights(loop, note))
+
+
 def test_the_fisher_is_the_mean_of_squared_gradients(loop, no_findings, note):
     from harness.loop import elastic
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError
@@ -72,6 +72,14 @@ def collated_as(trainer: Trainer, groups: Sequence[Sequence[Mapping[str, Any]]])
     with _untouched(trainer):
         collate = _loader(trainer.get_train_dataloader).collate_fn
         return [_collate(collate, [_copied(row) for row in rows]) for rows in groups]
+
+
+def drawn_rows(trainer: Trainer, limit: int) -> list[int] | None:
+    """Numbers of the first ``limit`` rows that a pass draws from the training set; None where it is only read on."""
+    with _untouched(trainer):
+        sampler = getattr(_loader(trainer.get_train_dataloader), "batch_sampler", None)
+        drawn = list(islice(chain.from_iterable(sampler or ()), limit))
+    return drawn if drawn and all(isinstance(number, int) for number in drawn) else None
 
 
 def evaluation_set(trainer: Trainer) -> Any:

@@ -40,6 +40,7 @@ LOOP: dict[str, Callable[[Loop, Note], list[Finding]]] = {
     "training/the_best_checkpoint_is_the_best": best.the_best_checkpoint_is_the_best,
     "training/rows_are_mixed_as_planned": mixture.rows_are_mixed_as_planned,
     "training/the_ewc_penalty_is_its_formula": elastic.the_ewc_penalty_is_its_formula,
+    "training/the_ewc_penalty_reaches_the_weights": elastic.the_ewc_penalty_reaches_the_weights,
     "training/the_fisher_is_the_mean_of_squared_gradients": elastic.the_fisher_is_the_mean_of_squared_gradients,
 }
 """Of a few steps of the user's own trainer, which is the same afterwards."""

@@ -7,8 +7,10 @@ asked for the Fisher information where it is there.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ import torch
 from harness.findings import Note
 from harness.inspection.scratch import borrowed_model
 from harness.loop.looked_at import Loop
+from harness.loop.observed import STEPS, observed
+from harness.loop.short_run import short_run
 from harness.records import Finding
 from harness.training.ewc import row_loss
 
@@ -23,6 +27,9 @@ PARTS = ("strength", "fisher", "anchor", "penalty")
 
 ROWS = 8
 """Rows of the training set on which the estimate is made again, one by one."""
+
+STRONGER = 1e6
+"""Times the strength that is asked for: what does not show then never does."""
 
 CLOSE = 1e-4
 """Relative; the sums are float32 ones, of squares of the same sign."""
@@ -57,6 +64,39 @@ def the_ewc_penalty_is_its_formula(loop: Loop, note: Note) -> list[Finding]:  # 
             f"{found:.6g}",
             "keep copies of the weights from before the task (detach().clone()), and a Fisher information that is not "
             "zero everywhere",
+        )
+    ]
+
+
+def the_ewc_penalty_reaches_the_weights(loop: Loop, note: Note) -> list[Finding]:
+    """A run with a far stronger penalty comes to other weights than the run as it is."""
+    elastic = _elastic(loop)
+    if elastic is None:
+        return []
+    course, strength = observed(loop.trainer).course, elastic.strength
+    if course.planned < STEPS or not course.moved:
+        note(f"whether the EWC penalty reaches the weights is not seen: {course.planned} steps in all")
+        return []
+    try:
+        elastic.strength = STRONGER * strength
+    except AttributeError:
+        note("whether the EWC penalty reaches the weights is not seen: its strength cannot be set")
+        return []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            held = short_run(loop.trainer, STEPS, Path(scratch))
+    finally:
+        elastic.strength = strength
+    if any(not torch.equal(weight, held.final[name]) for name, weight in course.final.items()):
+        return []
+    return [
+        Finding(
+            "the EWC penalty does not reach the weights",
+            f"{type(elastic).__name__}, in the first {STEPS} steps",
+            f"other weights with {STRONGER:g} times the strength",
+            "the same, to the last bit",
+            "add the penalty to the loss that is differentiated (in compute_loss), or its gradient to the weights' "
+            "before each optimizer step",
         )
     ]
 
