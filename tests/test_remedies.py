@@ -8,12 +8,14 @@ import pytest
 import torch
 from datasets import Dataset
 
+from harness.commands.course import told
 from harness.errors import DataError, RecipeError
 from harness.inspection.matching import inspect_batches
 from harness.models.fetch import Access, checkpoint_folder
 from harness.references import parse_reference
 from harness.training.ewc import ElasticWeights, row_loss
 from harness.training.recipe import load_recipe
+from harness.training.remedies import EWC_FILE
 from harness.training.replay import GENERAL, TASK, mix, mixed_rows
 from harness.training.run import train
 from harness.training.trainer import build_trainer
@@ -153,8 +155,14 @@ def test_the_manifest_says_what_the_remedies_did(tmp_path):
     recipe = recipe_with(
         replay_dataset_name=GENERAL_ROWS, replay_share=0.1, ewc_lambda=100.0, ewc_dataset_name=GENERAL_ROWS, ewc_rows=4
     )
-    manifest = train(recipe, resolve, tmp_path).manifest
+    trained = train(recipe, resolve, tmp_path)
+    manifest = trained.manifest
     assert manifest["replay"]["share"] == pytest.approx(0.1, abs=0.005)
     assert manifest["ewc"]["lambda"] == 100.0
-    assert manifest["ewc"]["last_penalty"][0] > 0
+    assert manifest["ewc"]["last_penalty"] > 0
+    assert manifest["ewc"]["reference_weights"] == ElasticWeights.load(trained.folder / EWC_FILE).digest
+    assert [path.name for path in trained.folder.glob("*.safetensors")] == ["model.safetensors"]
+    shown = list(told(trained))
+    assert any(line.startswith("replay   ") and "% of the consumed tokens are general" in line for line in shown)
+    assert any(line.startswith("ewc      last penalty ") for line in shown)
     assert manifest["rows_dropped"] == 0

@@ -70,6 +70,15 @@ def told(done: Trained) -> Iterator[str]:
         f"rows     {said['rows']} ({said['rows_dropped']} dropped), {said['tokens']:,} tokens, "
         f"{said['supervised_tokens']:,} supervised"
     )
+    if "replay" in said:
+        replayed = said["replay"]
+        yield (
+            f"replay   {replayed['share']:.1%} of the consumed tokens are general; "
+            f"{replayed['general_rows_repeated']} general rows came again"
+        )
+    if "ewc" in said:
+        held = said["ewc"]
+        yield f"ewc      last penalty {held['last_penalty']:.4g}; Fisher and reference weights {held['mib']:g} MiB"
     yield f"loss     {said['losses'][0]:.3f} {loss_curve(said['losses'])} {said['losses'][-1]:.3f}"
     yield (
         f"effort   {said['steps']} steps in {said['seconds']:,.0f} s, {said['tokens_per_second']:,.0f} tokens/s, "

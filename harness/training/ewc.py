@@ -9,6 +9,7 @@ backward pass over a batch would give, is another and far smaller number.)
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,14 @@ class ElasticWeights(TrainerCallback):  # type: ignore[misc]  # transformers has
                 weight.grad = kept[name]
         return {name: each / max(1, len(rows)) for name, each in total.items()}
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the weights that are held to, as 16 hex digits."""
+        total = hashlib.sha256()
+        for name in sorted(self.anchor):
+            total.update(name.encode() + self.anchor[name].cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()[:16]
+
     def penalty(self, model: torch.nn.Module) -> torch.Tensor:
         """The penalty of a model's weights, a scalar."""
         total = torch.zeros(())
@@ -95,7 +104,8 @@ class ElasticWeights(TrainerCallback):  # type: ignore[misc]  # transformers has
         tensors = {f"fisher.{name}": each.cpu().contiguous() for name, each in self.fisher.items()}
         tensors |= {f"anchor.{name}": each.cpu().contiguous() for name, each in self.anchor.items()}
         unfinished = path.with_suffix(".unfinished")
-        save_file(tensors, unfinished, metadata={"strength": repr(self.strength)})
+        metadata = {"strength": repr(self.strength), "reference_weights": self.digest}
+        save_file(tensors, unfinished, metadata=metadata)
         unfinished.replace(path)
 
     @classmethod

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 EWC_ROWS = 64
 """General rows that the Fisher information is estimated on, unless the recipe says how many."""
 
-EWC_FILE = "ewc.safetensors"
+EWC_FILE = Path("ewc") / "state.safetensors"
+"""In a folder of its own: what serves a checkpoint takes every .safetensors file beside config.json for its weights."""
 
 
 def check_remedies(recipe: Recipe) -> None:
@@ -81,8 +82,13 @@ def remedies_of(trainer: SFTTrainer) -> dict[str, Any]:
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, ElasticWeights):
             size = sum(each.numel() * 4 for each in (*callback.fisher.values(), *callback.anchor.values()))
-            last = [entry["ewc_penalty"] for entry in trainer.state.log_history if "ewc_penalty" in entry][-1:]
-            found["ewc"] = {"lambda": callback.strength, "mib": round(size / 2**20, 1), "last_penalty": last}
+            penalties = [entry["ewc_penalty"] for entry in trainer.state.log_history if "ewc_penalty" in entry]
+            found["ewc"] = {
+                "lambda": callback.strength,
+                "reference_weights": callback.digest,
+                "mib": round(size / 2**20, 1),
+                "last_penalty": penalties[-1] if penalties else None,
+            }
     return found
 
 
