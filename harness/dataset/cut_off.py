@@ -18,8 +18,8 @@ AT_LEAST, SHARE, RATIO = 5, 0.05, 3.0
 so in up to 3 % of the longest quarter (twelve public data sets); English and German ones that are cut at their 80th
 percentile, in 10 to 37 %."""
 
-PILE, PILE_SHARE, PILE_LENGTH = 10, 0.05, 20
-"""10 answers and 5 % have the length of the longest, of at least 20 words or 100 characters ..."""
+PILE, PILE_SHARE, PILE_LENGTH = 10, 0.05, 10
+"""10 answers and 5 % have the length of the longest, of at least 10 words or 50 characters ..."""
 
 USUAL_END, FEW_ENDS = 0.7, 0.5
 """... and less than half of them end as 70 % of the others do: with a mark."""
