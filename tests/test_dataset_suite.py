@@ -8,28 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from harness.dataset.leaks import no_evaluation_sample_is_trained_on
+from harness.findings import silent
+from harness.inspection.matching import inspect_batches
+from harness.inspection.said_rows import said
+from harness.zoo.parts import MARKED, sft_trainer
 from harness.zoo.train_data import HELD_OUT, TRAINED
 
 ROOT = Path(__file__).parent.parent
 
 TRAINERS = """
-from harness.zoo.parts import CHATML, sft_trainer, prepared_as
+from harness.zoo.parts import CHATML, sft_trainer
 from harness.zoo.train_data import HELD_OUT, TRAINED
 
-def clean():
-    return _judged_by(TRAINED)
-
 def leaking():
-    return _judged_by([*TRAINED, HELD_OUT[0]])
-
-def of_tokens():
-    trainer = leaking()
-    trainer.train_dataset = trainer.train_dataset.select_columns(["input_ids", "labels"])
-    trainer.eval_dataset = trainer.eval_dataset.select_columns(["input_ids", "labels"])
-    return trainer
-
-def _judged_by(rows):
-    trainer, held_out = sft_trainer(CHATML, rows), sft_trainer(CHATML, HELD_OUT)
+    trainer, held_out = sft_trainer(CHATML, [*TRAINED, HELD_OUT[0]]), sft_trainer(CHATML, HELD_OUT)
     trainer.eval_dataset = held_out.train_dataset
     return trainer
 """
@@ -92,11 +85,28 @@ def test_clean_rows_pass(place):
     assert "9 passed" in output
 
 
-@pytest.mark.parametrize(("function", "status"), [("clean", 0), ("leaking", 1), ("of_tokens", 1)])
-def test_a_trainers_evaluation_rows_are_looked_for_among_its_training_rows(place, function, status):
-    ended, output = run(place, "--trainer", f"my_training:{function}")
-    assert ended == status, output
-    assert ("eval_dataset: row 0 in row" in output) == bool(status)
+def test_a_trainers_evaluation_rows_are_looked_for_among_its_training_rows(place):
+    status, output = run(place, "--trainer", "my_training:leaking")
+    assert status == 1, output
+    assert f"eval_dataset: row 0 in row {len(TRAINED)}" in output
+
+
+@pytest.mark.parametrize("columns", [("messages",), ("input_ids", "labels"), ("prompt", "completion")])
+@pytest.mark.parametrize("leaks", [False, True])
+def test_preflight_reads_the_rows_of_a_trainer_with_their_text_and_without(columns, leaks):
+    shape = as_prompt_and_completion if "prompt" in columns else dict
+    rows = [*TRAINED, *HELD_OUT[:leaks]]
+    trainer, held_out = (sft_trainer(MARKED, list(map(shape, given))) for given in (rows, HELD_OUT))
+    kept = sorted({"input_ids", *({"labels"} & set(trainer.train_dataset.column_names)), *columns})
+    trainer.train_dataset = trainer.train_dataset.select_columns(kept)
+    trainer.eval_dataset = held_out.train_dataset.select_columns(kept)
+    read = said(trainer, inspect_batches(trainer))
+    assert (len(read.rows), len(read.samples[0])) == (len(rows), len(HELD_OUT))
+    assert bool(no_evaluation_sample_is_trained_on(read, silent)) == leaks
+
+
+def as_prompt_and_completion(row):
+    return {"prompt": row["messages"][:2], "completion": row["messages"][2:]}
 
 
 def test_without_rows_of_the_users_the_suite_says_how_to_name_them(place):
