@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import torch
 
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.planned import Planned, planned_adapter
-from harness.models.files import ModelFiles
+from harness.models.load import adapter_config
 from harness.models.weight_files import ADAPTER, DTYPES, Stored, read_tensor, stored_tensors
 from harness.records import Finding
 
 SHOWN = 3
 
 
-def every_adapter_tensor_has_its_place(delivery: Delivery, note: Note) -> list[Finding]:  # noqa: ARG001
+def every_adapter_tensor_has_its_place(delivery: Delivery, note: Note) -> list[Finding]:
     """The file holds the tensors that its config makes on this base, in their shapes, and no others."""
     if not delivery.is_adapter:
         return []
     planned, stored = planned_adapter(delivery.files), stored_tensors(delivery.files.folder, ADAPTER)
     if planned.trouble:
         return [_unbuildable(delivery, planned)]
+    if planned.unknown:
+        note(f"its tensors cannot be planned without the weights of its base ({planned.unknown})")
+        return []
     missing = sorted(planned.shapes.keys() - stored.keys())
     # Whole embeddings may be saved beside an adapter, where its vocabulary was resized.
     strange = sorted(name for name in stored.keys() - planned.shapes.keys() if not _of_the_vocabulary(name))
@@ -87,14 +87,15 @@ def every_target_is_adapted(delivery: Delivery, note: Note) -> list[Finding]:  #
     """Every name in the adapter's config that chooses modules chooses one of the base at least."""
     if not delivery.is_adapter:
         return []
-    config, planned = _config(delivery.files), planned_adapter(delivery.files)
+    config, planned = adapter_config(delivery.files.folder), planned_adapter(delivery.files)
     found = []
-    for key in ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules", "target_parameters"):
+    for key in ("target_modules", "modules_to_save", "feedforward_modules", "target_parameters"):
         names = getattr(config, key, None) or ()
-        patterns = [names] if isinstance(names, str) else sorted(names)
-        whole = isinstance(names, str)
-        lost = [name for name in patterns if not any(_chooses(name, module, whole) for module in planned.modules)]
-        if lost and key != "exclude_modules":
+        if isinstance(names, str):
+            continue  # one pattern that chose nothing has ended in an error of peft's
+        patterns = sorted(names)
+        lost = [name for name in patterns if not any(_chooses(name, module) for module in planned.modules)]
+        if lost:
             found.append(
                 Finding(
                     "the adapter was asked for modules that its base does not have",
@@ -107,16 +108,8 @@ def every_target_is_adapted(delivery: Delivery, note: Note) -> list[Finding]:  #
     return found
 
 
-def _config(files: ModelFiles) -> Any:
-    from peft import PeftConfig
-
-    return PeftConfig.from_pretrained(str(files.folder))
-
-
-def _chooses(name: str, module: str, whole: bool) -> bool:
-    """As peft chooses: a list holds ends of names, a text is a pattern of the whole name."""
-    if whole:
-        return name == "all-linear" or re.fullmatch(name, module) is not None
+def _chooses(name: str, module: str) -> bool:
+    """As peft chooses by a list, which holds ends of names."""
     return module == name or module.endswith(f".{name}")
 
 

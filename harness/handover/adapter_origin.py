@@ -21,7 +21,11 @@ def scaling_is_what_was_trained(delivery: Delivery, note: Note) -> list[Finding]
     """Each module's scaling, as its config gives it, is what the training recorded, and that of ``same_as``."""
     if not delivery.is_adapter:
         return []
-    mine = planned_adapter(delivery.files).scaling
+    planned = planned_adapter(delivery.files)
+    mine = planned.scaling
+    if planned.trouble or planned.unknown:
+        note("its scaling is not known without the weights of its base")
+        return []
     known = _recorded_scaling(delivery)
     if not known:
         note("no record of the scaling that was trained: --same-as names the adapter as it was trained")

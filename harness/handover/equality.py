@@ -11,7 +11,7 @@ from typing import Any
 from harness.chat.control import quoted
 from harness.findings import Note
 from harness.handover.delivery import Delivery
-from harness.handover.probes import Distance, distance, logits_of, probe_ids
+from harness.handover.probes import Distance, distance, logits_of, probe_ids, probes_of
 from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.load import with_weights
@@ -49,6 +49,7 @@ def the_model_equals_what_it_was_made_from(delivery: Delivery, note: Note) -> li
                 "deliver the tokenizer files and the chat template that the model was trained with",
             )
         ]
+    probes = probes_of(other, delivery.files)
     expected, base = _with_its_base(other, delivery, probes)
     found = logits_of(loaded_in_float32(delivery.files, delivery), probes)
     apart = distance(expected, found)

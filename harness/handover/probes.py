@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.chat.template import REFUSALS, encode
+from harness.errors import ModelError
 from harness.inspection.probe_texts import PROBE_TEXTS
+from harness.models.files import ModelFiles, first_line
+from harness.references import read_json
 
 LONGEST = 64
 """Tokens of a probe: enough for attention and positions to matter, little enough for a vocabulary of 250,000."""
@@ -46,6 +50,25 @@ def probe_ids(tokenizer: Any) -> list[list[int]]:
     return [ids[:LONGEST] for ids in (*_conversations(tokenizer), *texts) if len(ids) > 1]
 
 
+def probes_of(*models: ModelFiles) -> list[list[int]]:
+    """The probes of the first model's tokenizer, and one more that holds the tokens that adapters among them name.
+
+    An adapter may have learned the rows of some tokens alone, or may wake up at some: no other text shows it.
+    """
+    probes = probe_ids(models[0].tokenizer)
+    named = sorted({token for files in models if files.base is not None for token in _named_tokens(files.folder)})
+    text = probes[0]
+    return [*probes, [*text[: LONGEST // 2], *named, *text[: LONGEST // 2]]] if named else probes
+
+
+def _named_tokens(folder: Path) -> Iterator[int]:
+    """Token ids in an adapter's config: lists, or lists by module, under a key that speaks of tokens."""
+    for key, value in read_json(folder / "adapter_config.json").items():
+        for listed in value.values() if isinstance(value, dict) else [value]:
+            if "token" in key and isinstance(listed, list):
+                yield from (token for token in listed if isinstance(token, int))
+
+
 def _conversations(tokenizer: Any) -> Iterator[list[int]]:
     for question, answer in CONVERSATIONS:
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
@@ -64,9 +87,19 @@ def logits_of(module: Any, probes: Sequence[Sequence[int]]) -> list[torch.Tensor
     with torch.inference_mode():
         for ids in probes:
             given = torch.tensor([list(ids)], device=module.device)
-            logits = module(input_ids=given, attention_mask=torch.ones_like(given), use_cache=False).logits[0]
+            logits = _forward(module, given)
             found.append(logits[-len(ids) :].float().cpu())
     return found
+
+
+def _forward(module: Any, given: torch.Tensor) -> torch.Tensor:
+    try:
+        logits: torch.Tensor = module(input_ids=given, attention_mask=torch.ones_like(given), use_cache=False).logits[0]
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        raise ModelError(
+            f"the model gives no logits for token ids alone ({first_line(error)}); it cannot be held against another."
+        ) from None
+    return logits
 
 
 def distance(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> Distance:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.chat.control import name_token
+from harness.chat.probe import probe
 from harness.chat.record import CHAT, template_record, what_changed
+from harness.chat.template import REFUSALS
+from harness.errors import ModelError
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.model_files import has_template
-from harness.handover.probes import probe_ids
 from harness.inspection.generation_settings import WITHOUT_EFFECT, generation_settings
 from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
+from harness.models.stated_ids import id_set
 from harness.records import Finding
 
 SHOWN = 4
@@ -23,7 +26,7 @@ STOPS = "eos_token_id"
 def the_chat_is_that_of_the_original(delivery: Delivery, note: Note) -> list[Finding]:
     """Prompts, tools and turns are written as by ``same_as``, and generation stops where it stops, ends of turns first.
 
-    A stop id that conversations never hold may go, and sampling may be set otherwise: that is noted.
+    A stop id that ends no answer may go, and sampling may be set otherwise: that is noted.
     """
     other = delivery.same_as
     if other is None:
@@ -51,7 +54,6 @@ def _other_template(mine: ModelFiles, other: ModelFiles) -> Iterator[Finding]:
 
 def _lost_stops(mine: ModelFiles, other: ModelFiles, note: Note) -> Iterator[Finding]:
     lost = other.stop_ids - mine.stop_ids
-    written = {token for ids in probe_ids(other.tokenizer) for token in ids}
     if not lost:
         return
     names = ", ".join(name_token(other.tokenizer, token) for token in sorted(lost))
@@ -59,8 +61,8 @@ def _lost_stops(mine: ModelFiles, other: ModelFiles, note: Note) -> Iterator[Fin
         note(
             f"{names} stops {other.name} and is no end-of-sequence token of the GGUF file, which keeps others elsewhere"
         )
-    elif not lost & written:
-        note(f"{names} stops {other.name} and not {mine.name}; its conversations never hold it")
+    elif not lost & _ends(other):
+        note(f"{names} stops {other.name} and not {mine.name}; no answer of its template ends so")
     else:
         now = ", ".join(name_token(mine.tokenizer, token) for token in sorted(mine.stop_ids))
         yield Finding(
@@ -70,6 +72,14 @@ def _lost_stops(mine: ModelFiles, other: ModelFiles, note: Note) -> Iterator[Fin
             now or "no stop id at all",
             f"set model.generation_config.{STOPS} to {sorted(lost | mine.stop_ids)} and save it beside the weights",
         )
+
+
+def _ends(files: ModelFiles) -> frozenset[int]:
+    """What the template ends an answer with; without a template, the end of a text."""
+    try:
+        return probe(files.tokenizer).closing_ids
+    except (ModelError, *REFUSALS):
+        return id_set(files.tokenizer.eos_token_id)
 
 
 def _lost_end(delivery: Delivery) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ from harness.errors import ModelError
 from harness.handover.delivery import Delivery
 from harness.handover.equality import in_float32, without_adapter
 from harness.handover.fresh import fresh_logits
-from harness.handover.probes import PROSE, logits_of, probe_ids
+from harness.handover.probes import PROSE, logits_of, probes_of
+from harness.models.files import first_line
 from harness.models.weight_files import stored_dtypes
 from harness.training.data import without_bars
 
@@ -84,11 +85,11 @@ def tried(delivery: Delivery) -> Tried:
 def _try(delivery: Delivery) -> Tried:
     model = in_float32(delivery.files, delivery)
     module = model.module
+    tokenizer = delivery.files.tokenizer
+    probes, pad = probes_of(delivery.files), int(tokenizer.pad_token_id or 0)
+    live, padded = logits_of(module, probes), _padded(module, probes, pad)
     alone = tuple(model.loglikelihood([pair])[0].total for pair in UNEQUAL)
     together = tuple(each.total for each in model.loglikelihood(UNEQUAL))
-    tokenizer = delivery.files.tokenizer
-    probes, pad = probe_ids(tokenizer), int(tokenizer.pad_token_id or 0)
-    live, padded = logits_of(module, probes), _padded(module, probes, pad)
     with without_adapter(module, delivery.files, delivery) as bare:
         base, base_padded = logits_of(bare, probes), _padded(bare, probes, pad)
     merged, cannot = _merge(module, delivery, probes)
@@ -162,8 +163,11 @@ def _reload(whole: Any, delivery: Delivery, probes: Sequence[Sequence[int]]) -> 
     with tempfile.TemporaryDirectory(prefix="pytest-sft-merged-") as scratch:
         if shutil.disk_usage(scratch).free < ROOM * size:
             return None, f"no room in {scratch} for a copy of {size / 2**30:.1f} GiB"
-        with without_bars():
-            whole.save_pretrained(scratch)
+        try:
+            with without_bars():
+                whole.save_pretrained(scratch)
+        except RuntimeError as error:  # of weights that share their numbers, as layers do that an adapter repeats
+            return None, f"the merged model cannot be saved ({first_line(error)})"
         remote = delivery.loading.trust.remote_code
         try:
             return fresh_logits(Path(scratch), probes, device=delivery.loading.device, remote_code=remote), ""

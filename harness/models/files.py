@@ -57,6 +57,11 @@ def read_files(
     if (folder / "adapter_config.json").is_file():
         base = base or parse_reference(adapter_base(folder), trust)
         base_folder, base_name = checkpoint_folder(base, access), base.text
+        if not (base_folder / "config.json").is_file() and (base_folder / "adapter_config.json").is_file():
+            raise ModelError(
+                f"{ref.text}: its base {base_name} is an adapter itself; merge that one into its own base first, and "
+                "name the merged model with --base-model."
+            )
     whole = base_folder or folder
     home = folder if (folder / "tokenizer_config.json").is_file() else whole
     config = _config(whole, base_name or ref.text, trust)
@@ -147,6 +152,8 @@ def _embedding_rows(folders: list[Path], config: Any) -> int | None:
 def _embeds_tokens(name: str) -> bool:
     """Whether a tensor's name is that of a table of token embeddings, as all libraries name it, in some spelling."""
     lower = name.lower()
+    if not lower.endswith(".weight"):
+        return False  # virtual tokens and changes of single rows are no tables
     return ("emb" in lower or "wte" in lower) and not any(word in lower for word in ("pos", "type", "vis", "lora"))
 
 
