@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
 def _trained(options: argparse.Namespace, screen: Console) -> list[Trained]:
     """One model; of a recipe with stages one for each, in folders of their names, numbered."""
     from harness.models.fetch import Access, checkpoint_folder
+    from harness.models.load import LoadOptions
     from harness.references import parse_reference
     from harness.training.recipe import load_recipe
     from harness.training.run import train_into
@@ -89,4 +90,4 @@ def _trained(options: argparse.Namespace, screen: Console) -> list[Trained]:
         tell(f"stage {name}")
         return into(places[name], recipe)
 
-    return [replace(done.trained, folder=done.model) for done in train_stages(stages, train_stage, resolve)]
+    return [replace(done.trained, folder=done.model) for done in train_stages(stages, train_stage, LoadOptions(access))]

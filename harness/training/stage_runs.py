@@ -9,17 +9,16 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 from harness.errors import RecipeError
+from harness.models.load import LoadOptions, load
 from harness.once import built_once
 from harness.provenance import TOKENIZER
-from harness.references import TRAINING_MANIFEST
+from harness.references import TRAINING_MANIFEST, parse_reference
 from harness.training.data import without_bars
 from harness.training.recipe import Recipe
 from harness.training.run import Trained
@@ -38,41 +37,50 @@ class StageResult:
     model: Path
 
 
-def train_stages(
-    stages: tuple[Stage, ...], train_stage: TrainStage, resolve: Callable[[str], str]
-) -> Iterator[StageResult]:
+def train_stages(stages: tuple[Stage, ...], train_stage: TrainStage, loading: LoadOptions) -> Iterator[StageResult]:
     """Train stage after stage. Those that are done already are found, so an interrupted list goes on where it was.
 
-    Raises RecipeError where an adapter cannot be merged, besides all that training raises.
+    Raises RecipeError where an adapter cannot be merged, besides all that training and loading raise.
     """
     model = stages[0].recipe.model
     for number, stage in enumerate(stages):
         recipe = stage.starting_from(model) if number else stage.recipe
         trained = train_stage(stage.name, recipe)
-        whole = _whole(trained, stage, Path(resolve(trained.base)))
+        whole = trained.folder
+        if (whole / "adapter_config.json").is_file():
+            try:
+                whole = merged(trained, loading)
+            except ValueError as error:
+                raise RecipeError(
+                    f"{recipe.path}: stage {stage.name!r}: its adapter cannot be merged, and the next stage needs a "
+                    f"whole model ({error}); use LoRA, IA3, a bottleneck adapter or full tuning."
+                ) from error
         yield StageResult(stage, trained, whole)
         model = str(whole)
 
 
-def _whole(trained: Trained, stage: Stage, base: Path) -> Path:
-    if not (trained.folder / "adapter_config.json").is_file():
-        return trained.folder
-    merged = trained.folder.with_name(f"{trained.folder.name}-merged")
-    return built_once(merged, lambda unfinished: _merge(trained.folder, base, unfinished, stage))
+def merged(trained: Trained, loading: LoadOptions) -> Path:
+    """The folder beside an adapter's that holds its base with the adapter merged into it; made once.
+
+    It is kept in float32, so that no small update is rounded away. Raises ValueError where peft cannot merge it.
+    """
+    beside = trained.folder.with_name(f"{trained.folder.name}-merged")
+    options = replace(loading, base=parse_reference(trained.base, loading.trust), dtype="float32")
+    return built_once(beside, lambda unfinished: _merge(trained.folder, options, unfinished))
 
 
-def _merge(adapter: Path, base: Path, into: Path, stage: Stage) -> None:
-    """Write the adapter's base with the adapter merged into it, in float32, so that no small update is rounded away."""
+def _merge(adapter: Path, options: LoadOptions, into: Path) -> None:
+    module = load(parse_reference(str(adapter), options.trust), options).module
+    if not hasattr(module.base_model, "merge_and_unload"):
+        raise ValueError(f"{module.peft_type} leaves the weights of its base as they are")
     with without_bars(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peft warns of tied weights, which the hand-over suite looks at
-        module = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter)
-        try:
-            module.merge_and_unload().save_pretrained(into)
-        except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
-            raise RecipeError(
-                f"{stage.recipe.path}: stage {stage.name!r}: the adapter cannot be merged into its base, as the next "
-                "stage needs it; use LoRA, IA3, a bottleneck adapter or full tuning."
-            ) from error
+        warnings.simplefilter("ignore")  # peft warns of tied weights, which are looked at here
+        whole = module.merge_and_unload()
+        # Weights that training has taken apart would be put together again where the model is read.
+        into_model, out_of_it = whole.get_input_embeddings(), whole.get_output_embeddings()
+        if out_of_it is not None and not torch.equal(into_model.weight, out_of_it.weight):
+            whole.config.tie_word_embeddings = False
+        whole.save_pretrained(into)
     for pattern in (*TOKENIZER, "chat_template*", "generation_config.json", TRAINING_MANIFEST):
         for file in adapter.glob(pattern):
             shutil.copyfile(file, into / file.name)
