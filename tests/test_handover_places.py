@@ -1,4 +1,4 @@
-"""The hand-over suite on whole models: tensors without a place, indexes and shards, and the chat around the weights."""
+"""The hand-over suite on the files of whole models: tensors without a place, indexes, shards, types and links."""
 
 import json
 import shutil
@@ -13,12 +13,19 @@ from harness.errors import ModelError
 from harness.findings import silent
 from harness.handover.checks import FILES
 from harness.handover.places import every_tensor_is_where_the_index_says, every_weight_has_its_place
-from harness.handover.served_chat import the_chat_is_that_of_the_original
 from harness.models.files import read_files
 from harness.models.weight_files import stored_tensors
 from harness.references import Trust, parse_reference
 from harness.training.data import without_bars
-from harness.zoo.deliveries import adapted, base, copied, delivered, json_changed, merged, saved, tensors_changed
+from harness.zoo.deliveries import (
+    adapted,
+    base,
+    copied,
+    delivered,
+    json_changed,
+    saved,
+    tensors_changed,
+)
 
 WHOLE = "model.safetensors"
 INDEX = f"{WHOLE}.index.json"
@@ -153,69 +160,6 @@ def test_a_damaged_index_is_one_sentence(text):
     for check in (every_tensor_is_where_the_index_says, FILES["handover/files_are_complete"]):
         with pytest.raises(ModelError, match="no index of weights"):
             check(delivered(folder), silent)
-
-
-def template(before, after):
-    def apply(folder):
-        path = folder / "chat_template.jinja"
-        text = path.read_text(encoding="utf-8")
-        assert before in text
-        path.write_text(text.replace(before, after), encoding="utf-8")
-
-    return apply
-
-
-CHAT = {
-    "the generation prompt alone": (template("assistant\n", "assistant: "), "writes other conversations"),
-    "a stop id at which turns end": (json_changed("generation_config.json", eos_token_id=5), "no longer stops"),
-    "all stop ids but the tokenizer's": (
-        lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": 382}', encoding="utf-8"),
-        "no longer stops",
-    ),
-    "the end token of the tokenizer": (lambda folder: (folder / "tokenizer_config.json").unlink(), "has lost its end"),
-}
-
-
-@pytest.mark.parametrize(("change", "what"), CHAT.values(), ids=CHAT)
-def test_a_chat_that_is_not_the_original_ones_is_found(change, what):
-    original = base()
-    found = the_chat_is_that_of_the_original(delivered(copied(original, change), same_as=original), silent)
-    assert any(what in finding.what for finding in found)
-
-
-KEPT = {
-    "a comment in the template": (template("{%", "{# for trl #}{%"), ""),
-    "sampling": (json_changed("generation_config.json", do_sample=True, temperature=0.7), "another do_sample"),
-    "longer texts": (json_changed("config.json", max_position_embeddings=4096), "another max_position_embeddings"),
-}
-
-
-@pytest.mark.parametrize(("change", "said"), KEPT.values(), ids=KEPT)
-def test_what_may_be_another_is_noted_at_most(change, said):
-    notes, original = [], base()
-    delivery = delivered(copied(original, change), same_as=original)
-    assert the_chat_is_that_of_the_original(delivery, notes.append) == []
-    assert said in " ".join(notes)
-
-
-def test_a_merge_without_its_bases_generation_config_is_found():
-    on = base()
-    delivery = delivered(merged(adapted(on), on), same_as=saved(adapted(on), on))
-    assert FILES["handover/files_are_complete"](delivery, silent) == []
-    (delivery.files.folder / "generation_config.json").unlink()
-    (finding,) = FILES["handover/files_are_complete"](delivery, silent)
-    assert "generation_config.json" in finding.what
-
-
-def test_an_adapters_own_tokenizer_without_the_bases_template_is_found():
-    def tokenizer(folder):
-        for path in base().glob("token*"):
-            shutil.copy(path, folder)
-
-    bare = saved(adapted(base()), base())
-    (finding,) = FILES["handover/files_are_complete"](delivered(copied(bare, tokenizer)), silent)
-    assert "its chat template" in finding.what
-    assert FILES["handover/files_are_complete"](delivered(bare), silent) == []
 
 
 def test_eight_bit_weights_are_looked_at_and_a_merge_beside_an_adapter_is_not_its_own():

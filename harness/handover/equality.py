@@ -29,6 +29,12 @@ float16 by 5e-5, bfloat16 by 2.4e-3."""
 QUANTISED = 0.1
 """The same for weights of fewer than 16 bits; four bits a weight move a small model by up to about this much."""
 
+EIGHT_BITS, AT_MOST = 2e-3, 0.5
+"""The same for GGUF's types: that of 8.5 bits a weight, four times as much for each bit less, and the most of all.
+
+Rounding errors halve with every bit and divergence goes with their square. Measured on the demo: 6.0e-4 nats at 8.5
+bits, 4.2e-2 at 5.5 and 0.17 at 4.5."""
+
 SHARE_LOST = 0.2
 """How much of what tuning changed may be changed back: divergence from the tuned model over that of its base."""
 
@@ -108,8 +114,20 @@ def floor_of(*models: ModelFiles) -> float:
 
 def _floor(model: ModelFiles) -> float:
     folder = model.base or model.folder
-    kinds = gguf_types(folder) or stored_dtypes(folder)  # a GGUF file was dequantised on reading
-    return max((FLOORS.get(name, QUANTISED) for name in kinds), default=FLOORS["float32"])
+    kinds = gguf_types(folder)  # such a file was dequantised on reading
+    if kinds:
+        return max(FLOORS[name] if name in FLOORS else _floor_of_gguf(name) for name in kinds)
+    return max((FLOORS.get(name, QUANTISED) for name in stored_dtypes(folder)), default=FLOORS["float32"])
+
+
+def _floor_of_gguf(kind: str) -> float:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if kind not in GGMLQuantizationType.__members__:
+        return QUANTISED
+    weights, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]  # in a block, and its bytes
+    bits = 8 * size / weights
+    return float(min(AT_MOST, EIGHT_BITS * 4 ** (8.5 - bits)))
 
 
 def told_apart(

@@ -14,6 +14,7 @@ from harness.chat.control import control_ids
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import probe_ids
+from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.weight_files import Stored, mapped, read_rows, read_tensor, stored_tensors
 from harness.records import Finding
@@ -109,7 +110,7 @@ def _lost_settings(delivery: Delivery) -> Iterator[Finding]:
     for name, place in lost:
         yield Finding(
             f"the delivered model has lost {name}",
-            str(place),
+            mine.name if gguf_types(mine.folder) else str(place),
             f"what {source.name if source is not None else mine.base_name} has",
             "no such file or setting, so that whoever loads it falls back on one of their own",
             "save tokenizer and generation config beside the weights: tokenizer.save_pretrained(), "

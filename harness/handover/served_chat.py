@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ def the_chat_is_that_of_the_original(delivery: Delivery, note: Note) -> list[Fin
     if other is None:
         return []
     _note_other_settings(delivery.files, other, note)
-    return [*_other_template(delivery.files, other), *_lost_stops(delivery.files, other, note), *_lost_end(delivery)]
+    mine = delivery.files
+    return [*_other_template(mine, other), *_lost_stops(mine, other, note), *_other_end(mine, other)]
 
 
 def _other_template(mine: ModelFiles, other: ModelFiles) -> Iterator[Finding]:
@@ -82,16 +84,18 @@ def _ends(files: ModelFiles) -> frozenset[int]:
         return id_set(files.tokenizer.eos_token_id)
 
 
-def _lost_end(delivery: Delivery) -> Iterator[Finding]:
-    mine, other = delivery.files.tokenizer, delivery.same_as.tokenizer if delivery.same_as else None
-    if other is None or other.eos_token_id is None or mine.eos_token_id is not None:
+def _other_end(mine: ModelFiles, other: ModelFiles) -> Iterator[Finding]:
+    """Servers stop at the tokenizer's eos beside the stop ids: it must be one at which the original ends something."""
+    was, now = other.tokenizer.eos_token_id, mine.tokenizer.eos_token_id
+    if was is None or now in {was, *other.stop_ids, *_ends(other)}:
         return
     yield Finding(
-        "the delivered tokenizer has lost its end-of-sequence token",
-        f"{delivery.files.home}: tokenizer_config.json",
-        name_token(other, other.eos_token_id),
-        "none, and servers stop at this token beside those of generation_config.json",
-        "save the tokenizer that the model was trained with beside it: tokenizer.save_pretrained()",
+        "the delivered tokenizer ends texts with another token",
+        f"{mine.name}, beside {other.name}: eos_token of its tokenizer",
+        f"{name_token(other.tokenizer, was)}, or another token that ends an answer",
+        "none" if now is None else name_token(mine.tokenizer, now),
+        "deliver the tokenizer that the model was trained with (tokenizer.save_pretrained()), or set its eos_token; in "
+        "a GGUF file it is tokenizer.ggml.eos_token_id",
     )
 
 
@@ -102,9 +106,15 @@ def _note_other_settings(mine: ModelFiles, other: ModelFiles, note: Note) -> Non
         note(f"generation_config.json has another {', '.join(changed)} than that of {other.name}")
     if type(other.config) is type(mine.config):
         shape, was = _computed_with(mine.config), _computed_with(other.config)
-        changed = [key for key in sorted(shape.keys() & was.keys()) if shape[key] != was[key]]
+        changed = [key for key in sorted(shape.keys() & was.keys()) if not _alike(shape[key], was[key])]
         if changed:
             note(f"config.json has another {', '.join(changed)} than that of {other.name}: long texts may show it")
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two settings are the same; other formats keep numbers in 32 bits."""
+    numbers = isinstance(one, float) and isinstance(other, float)
+    return math.isclose(one, other, rel_tol=1e-6) if numbers else bool(one == other)
 
 
 def _computed_with(config: Any) -> Mapping[str, Any]:
