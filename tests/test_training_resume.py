@@ -39,6 +39,9 @@ RUNS = {
     "parallel network": "peft_type: SHADOW\npeft_config: {r: 4, auxiliary_loss_weight: 0.0}\n",
     "noise": "neftune_noise_alpha: 5\n",
     "packed": "packing: true\nmax_length: 32\nper_device_train_batch_size: 1\n",
+    "replayed": "replay_dataset_name: general.jsonl\nreplay_share: 0.3\n",
+    "held by EWC": "ewc_lambda: 100\newc_dataset_name: general.jsonl\n",
+    "lora held by EWC": "use_peft: true\nlora_r: 2\newc_lambda: 100\newc_dataset_name: general.jsonl\n",
     "accumulated": "gradient_accumulation_steps: 2\nnum_train_epochs: 4\n",
 }
 
@@ -53,6 +56,8 @@ def place(tmp_path_factory):
     write_tiny_checkpoint(folder / "base")
     rows = [{"prompt": f"Say {word}.", "completion": f" {word}"} for word in WORDS]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    texts = [{"text": f"Count on from {word}: and so on."} for word in WORDS]
+    (folder / "general.jsonl").write_text("\n".join(map(json.dumps, texts)), encoding="utf-8")
     return folder
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformers import set_seed
+
 from harness.errors import RecipeError
 from harness.inspection.stand_in import stand_in_trainer
 from harness.rows import Row
@@ -67,10 +69,14 @@ def add_remedies(parts: Parts, trainer: SFTTrainer) -> None:
 
     The trainer then has ``mixture`` and ``source_rows`` (those that are used, as they were read).
     """
+    if not parts.ewc_rows and not parts.replay_rows:
+        return
     if parts.ewc_rows:
         trainer.add_callback(_elastic(parts, trainer))
     if parts.replay_rows:
         _replay(parts, trainer)
+    # A run that goes on reads what it had estimated: its order of rows must not depend on numbers drawn for that.
+    set_seed(trainer.args.seed)
 
 
 def remedies_of(trainer: SFTTrainer) -> dict[str, Any]:
