@@ -30,6 +30,7 @@ CHAT = {
         lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": 382}', encoding="utf-8"),
         "no longer stops",
     ),
+    "a template that is none": (template("{%", "{% for %}{%"), "writes no conversation"),
     "the end token of the tokenizer": (
         lambda folder: (folder / "tokenizer_config.json").unlink(),
         "ends texts with another",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ import torch
 
 from harness.findings import Note
 from harness.handover.delivery import Delivery
+from harness.loop.short_run import unsaid
 from harness.models.files import ModelFiles, first_line
 from harness.models.weight_files import mapped, read_tensor, stored_tensors
 from harness.records import Finding
@@ -53,7 +53,8 @@ def every_weight_has_its_place(delivery: Delivery, note: Note) -> list[Finding]:
         return []
     source = delivery.same_as or delivery.tuned_from
     inherited = _loaded(source, delivery).strange if source is not None else frozenset()
-    lost = [name for name in found.inner if name not in inherited]
+    # Where weights are missing too, whatever is left aside may be they under another name.
+    lost = [name for name in (sorted(found.strange) if found.missing else found.inner) if name not in inherited]
     beside = sorted(found.strange - set(lost))
     if beside:
         note(f"{len(beside)} tensors are stored beside the model and not used by it, {beside[0]} first")
@@ -124,8 +125,7 @@ def _loads(folder: Path, changed: float, remote_code: bool, pickle: bool) -> Loa
     from transformers import AutoModelForCausalLM
 
     try:
-        with warnings.catch_warnings(), without_bars():
-            warnings.simplefilter("ignore")
+        with without_bars(), unsaid():
             module, said = AutoModelForCausalLM.from_pretrained(
                 folder,
                 device_map="meta",

@@ -41,6 +41,14 @@ def _other_template(mine: ModelFiles, other: ModelFiles) -> Iterator[Finding]:
     if not (has_template(mine.home) and has_template(other.home)):
         return
     before, now = (template_record(files.tokenizer) for files in (other, mine))
+    if before and not now:
+        yield Finding(
+            "the delivered chat template writes no conversation",
+            mine.name,
+            f"conversations as {other.name} writes them",
+            "an error, or nothing that a model could be asked",
+            "deliver the chat template that the model was trained with",
+        )
     change = what_changed(before.get(CHAT, {}), now.get(CHAT, {}))
     if not change:
         return
