@@ -146,3 +146,11 @@ def test_a_base_that_is_itself_an_adapter_is_one_sentence():
     stacked = copied(adapter, json_changed("adapter_config.json", base_model_name_or_path=str(adapter)))
     with pytest.raises(ModelError, match="is an adapter itself"):
         files_of(stacked)
+
+
+def test_a_record_that_somebody_edited_is_no_crash():
+    facts = {"base_weights": "zz", "base_sample": ["x"] * 64, "adapter_scaling": {"q_proj": "two"}}
+    delivery = delivered(saved(adapted(base()), base(), **facts))
+    assert {name for name, check in FILES.items() if check(delivery, silent)} == {
+        "handover/the_base_is_the_one_trained_on"
+    }

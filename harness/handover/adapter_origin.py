@@ -74,7 +74,7 @@ def the_base_is_the_one_trained_on(delivery: Delivery, note: Note) -> list[Findi
 def _recorded_scaling(delivery: Delivery) -> dict[str, Mapping[str, float]]:
     known: dict[str, Mapping[str, float]] = {}
     recorded = training_manifest(delivery.files.folder).get("adapter_scaling")
-    if isinstance(recorded, Mapping) and recorded:
+    if isinstance(recorded, Mapping) and recorded and all(isinstance(each, int | float) for each in recorded.values()):
         known["training.json"] = recorded
     if delivery.same_as is not None and delivery.same_as.base is not None:
         known[delivery.same_as.name] = planned_adapter(delivery.same_as).scaling
@@ -89,7 +89,7 @@ def _first_other(recorded: Mapping[str, float], mine: Mapping[str, float]) -> st
 
 
 def _same_sample(left: list[Any], right: list[float]) -> bool:
-    if len(left) != len(right):
+    if len(left) != len(right) or not all(isinstance(number, int | float) for number in left):
         return False
     scale = max(map(abs, right), default=0.0)
     return all(abs(a - b) <= SAME_SAMPLE * max(abs(b), 1e-2 * scale) for a, b in zip(left, right, strict=True))
