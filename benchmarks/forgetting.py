@@ -222,7 +222,7 @@ _INTRODUCTION = """# Remedies for forgetting, side by side
 
 Each remedy trains the same task from the same base by `python -m harness train`, in a process of its own; the result is
 judged against its base by the rule of the gate. A cell holds the value, in brackets the bounds of its change from the
-base (positive is better), and the verdict. Less bits per byte are better, of all others more. One run and one seed each.
+base (positive is better), and the verdict. Fewer bits per byte are better, of all else more. One run and one seed each.
 The embedded base has never answered anybody: its chat score is what loose text reaches, and no loss of it means much.
 """
 
