@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,7 +99,8 @@ def as_it_trains(trainer: Trainer) -> Iterator[list[torch.nn.Parameter]]:
             trainer.aux_loss_enabled = False
         model.eval()
         model.training = True
-        vars(model)["train"] = lambda mode=True: model  # noqa: ARG005
+        # A method, so that it belongs to the copy where compute_loss copies the model for a reference.
+        vars(model)["train"] = MethodType(lambda self, mode=True: self, model)  # noqa: ARG005
         try:
             yield weights
         finally:

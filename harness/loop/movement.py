@@ -27,11 +27,37 @@ def only_intended_parameters_train(loop: Loop, note: Note) -> list[Finding]:
                 "load an adapter with is_trainable=True, or call requires_grad_(True) on what is to be tuned",
             )
         ]
+    unused = _unused_adapter(model)
+    if unused is not None:
+        return [unused]
     meant = _meant_by_peft(model)
     if meant is None:
         _note_frozen_parts(model, trained, note)
         return []
     return [*_frozen_adapter(meant, trained), *_base_beside_it(model, trained - meant, note)]
+
+
+def _unused_adapter(model: Any) -> Finding | None:
+    """An adapter whose layers compute with the base alone: merged into it, or switched off."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
+    for how, undo in (("merged", "unmerge_adapter()"), ("disable_adapters", "enable_adapter_layers()")):
+        names = [name for name, layer in layers.items() if getattr(layer, how) and _trains_beside_base(layer)]
+        if names:
+            state = "merged into its base" if how == "merged" else "switched off"
+            return Finding(
+                "the adapter takes no part in the model that trains",
+                _listed(names),
+                "adapted layers that add their adapter to the base",
+                f"{len(names)} of {len(layers)} layers whose adapter is {state}",
+                f"call {undo} before the training",
+            )
+    return None
+
+
+def _trains_beside_base(layer: Any) -> bool:
+    return any(weight.requires_grad for name, weight in layer.named_parameters() if not name.startswith("base_layer"))
 
 
 def _meant_by_peft(model: Any) -> set[str] | None:
@@ -108,11 +134,14 @@ def every_trained_weight_moves(loop: Loop, note: Note) -> list[Finding]:
         )
         return []
     outside = course.trained - course.grouped
+    if course.undropped:
+        note(f"{len(course.undropped)} dropout layers drop nothing in training: {_listed(sorted(course.undropped))}")
     still = course.trained - course.reached - outside
     unused = still - course.ran
     if unused:
         note(f"no row of the first steps used {len(unused)} tensors: {_listed(sorted(unused))}")
-    return [*_not_in_the_optimizer(outside), *_without_gradient(still - unused), *_rounded_away(loop, course)]
+    twice = _twice_in_the_optimizer(course.doubled)
+    return [*_not_in_the_optimizer(outside), *twice, *_without_gradient(still - unused), *_rounded_away(loop, course)]
 
 
 def _not_in_the_optimizer(outside: Collection[str]) -> list[Finding]:
@@ -125,6 +154,20 @@ def _not_in_the_optimizer(outside: Collection[str]) -> list[Finding]:
             "every weight with requires_grad in the optimizer",
             f"{len(outside)} are missing, so no step changes them",
             "build the optimizer after the adapter is put on and the last weight is unfrozen",
+        )
+    ]
+
+
+def _twice_in_the_optimizer(doubled: Collection[str]) -> list[Finding]:
+    if not doubled:
+        return []
+    return [
+        Finding(
+            "weights are in the optimizer more than once",
+            _listed(sorted(doubled)),
+            "every weight in one group, so that a step moves it once",
+            f"{len(doubled)} are moved several times by each step",
+            "build the groups so that no weight is in two of them; tied weights count once",
         )
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,17 +124,19 @@ def _asked(loop: Loop) -> float | None:
 
 
 class _Look(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Looks at the embeddings when the first step begins."""
+    """Looks at the embeddings when a step begins, and tells what it sees; what it kept itself would be put back."""
 
-    found: Noise | None = None
+    def __init__(self, tell: Callable[[Noise], None]) -> None:
+        self.tell = tell
 
     def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002
-        self.found = self.found or noise_of(model)
+        self.tell(noise_of(model))
 
 
 def _at_the_first_step(trainer: Any) -> Noise | None:
     """The noise as ``train()`` itself sets it up, for a step of a single row."""
-    look, args = _Look(), trainer.args
+    seen: list[Noise] = []
+    look, args = _Look(seen.append), trainer.args
     trainer.add_callback(look)
     trainer.args = copy.copy(args)
     trainer.args.per_device_train_batch_size = trainer.args.gradient_accumulation_steps = 1
@@ -144,7 +146,7 @@ def _at_the_first_step(trainer: Any) -> Noise | None:
     finally:
         trainer.args = args
         trainer.remove_callback(look)
-    return look.found
+    return seen[0] if seen else None
 
 
 def noise_of(model: torch.nn.Module) -> Noise:

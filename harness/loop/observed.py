@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from harness.errors import UsageError
 from harness.loop.short_run import Course, short_run
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Observed:
     """What a trainer does in its first steps; nothing runs before it is asked for, and nothing runs twice."""
 
     trainer: Trainer
+    _resumed: Course | str | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def course(self) -> Course:
@@ -42,8 +44,11 @@ class Observed:
             return course
 
     @cached_property
-    def resumed(self) -> Course | None:
-        """The steps after the save, resumed from what was saved; None where nothing to resume from is kept."""
+    def resumed(self) -> Course | str | None:
+        """The steps after the save, resumed from what was saved; None where nothing to resume from is kept.
+
+        A sentence where the saved run cannot go on at all.
+        """
         _ = self.repeated
         return self._resumed
 
@@ -52,10 +57,13 @@ class Observed:
         """Whether the user wants checkpoints that a run can be resumed from, and there is a step to resume at."""
         return not self.trainer.args.save_only_model and self.course.planned > SAVED_AFTER
 
-    def _go_on(self, scratch: Path) -> Course:
+    def _go_on(self, scratch: Path) -> Course | str:
+        saved = scratch / f"checkpoint-{SAVED_AFTER}"
         with tempfile.TemporaryDirectory() as beside:
-            saved = scratch / f"checkpoint-{SAVED_AFTER}"
-            return short_run(self.trainer, min(STEPS, self.course.planned), Path(beside), resume_from=saved)
+            try:
+                return short_run(self.trainer, min(STEPS, self.course.planned), Path(beside), resume_from=saved)
+            except UsageError as error:
+                return str(error).replace(f"{scratch}/", "")
 
 
 _OBSERVED: WeakKeyDictionary[Trainer, Observed] = WeakKeyDictionary()

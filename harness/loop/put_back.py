@@ -10,20 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.loop.own_things import things_put_back
+
 if TYPE_CHECKING:
     from transformers import Trainer
 
 LISTS = ("_models", "_optimizers", "_schedulers", "_dataloaders")
 """What accelerate remembers of everything that it has prepared."""
 
+PARTS = ("_parameters", "_buffers", "_modules")
+"""Where torch keeps what a module is made of; loading an adapter may put another tensor in its place."""
+
 
 @contextmanager
 def put_back(trainer: Trainer) -> Iterator[None]:
     """Give the trainer back as it was: weights, gradients, modes, hooks, random states, optimizer, schedule and state.
 
-    Weights that train, and buffers, are copied meanwhile; frozen weights are not, since no step changes them.
+    What the trainer, its collator, its data set and its callbacks remember for themselves is put back too. Weights that
+    train, and buffers, are copied meanwhile; frozen weights are not, since no step changes them.
     """
-    attributes, metrics = dict(vars(trainer)), copy.deepcopy(getattr(trainer, "_metrics", None))
     lists = {name: list(getattr(trainer.accelerator, name, ())) for name in LISTS}
     with ExitStack() as stack:
         stack.enter_context(_modules(trainer.model))
@@ -31,14 +36,11 @@ def put_back(trainer: Trainer) -> Iterator[None]:
         stack.enter_context(_tensors(trainer.model))
         stack.enter_context(_random_states(_generators_of(trainer)))
         stack.enter_context(_stateful(trainer.optimizer, trainer.lr_scheduler))
+        stack.enter_context(things_put_back((*_holders(trainer), trainer)))
         trainer.args, trainer.control = copy.copy(trainer.args), copy.copy(trainer.control)
         try:
             yield
         finally:
-            vars(trainer).clear()
-            vars(trainer).update(attributes)
-            if metrics is not None:
-                trainer._metrics = metrics
             for name, kept in lists.items():
                 getattr(trainer.accelerator, name, [])[:] = kept
 
@@ -47,11 +49,14 @@ def put_back(trainer: Trainer) -> Iterator[None]:
 def _tensors(model: torch.nn.Module) -> Iterator[None]:
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     kept = [(tensor, tensor.detach().clone()) for tensor in (*trained, *model.buffers())]
+    places = [(tensor, tensor.data) for tensor in (*model.parameters(), *model.buffers())]
     flags = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
     try:
         yield
     finally:
         with torch.no_grad():
+            for tensor, data in places:
+                tensor.data = data  # loading an adapter puts its weights into another precision
             for tensor, values in kept:
                 tensor.copy_(values)
         for weight, trains, gradient in flags:
@@ -61,13 +66,13 @@ def _tensors(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _modules(model: torch.nn.Module) -> Iterator[None]:
-    """Modes, hooks, wrapped ``forward`` methods and switches such as activation checkpointing."""
+    """Modes, hooks, parts, wrapped ``forward`` methods and switches such as activation checkpointing."""
     kept = []
     for module in model.modules():
         hooks = {
             name: copy.copy(each)
             for name, each in vars(module).items()
-            if name.endswith("_hooks") and isinstance(each, dict)
+            if (name.endswith("_hooks") or name in PARTS) and isinstance(each, dict)
         }
         kept.append((module, dict(vars(module)), hooks))
     try:
@@ -118,8 +123,16 @@ def _generators_of(trainer: Trainer) -> list[Any]:
     import numpy as np
 
     kinds = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
-    holders = (trainer, trainer.data_collator, trainer.train_dataset, *trainer.callback_handler.callbacks)
-    return [value for each in holders for value in getattr(each, "__dict__", {}).values() if isinstance(value, kinds)]
+    return [
+        value
+        for each in (trainer, *_holders(trainer))
+        for value in getattr(each, "__dict__", {}).values()
+        if isinstance(value, kinds)
+    ]
+
+
+def _holders(trainer: Trainer) -> tuple[Any, ...]:
+    return (trainer.data_collator, trainer.train_dataset, *trainer.callback_handler.callbacks)
 
 
 def _state_of(generator: Any) -> Any:

@@ -62,6 +62,26 @@ def resuming_equals_no_interruption(loop: Loop, note: Note) -> list[Finding]:
     whole, resumed = runs.repeated, runs.resumed
     if resumed is None:
         return []
+    if isinstance(resumed, str):
+        return [
+            Finding(
+                "a run that was interrupted cannot be resumed",
+                f"train(resume_from_checkpoint=...) from what is saved after {SAVED_AFTER} steps",
+                "that it goes on",
+                resumed,
+                "save what transformers saves (trainer_state.json, optimizer.pt, scheduler.pt, rng_state.pth and the "
+                "weights), under its names",
+            )
+        ]
+    recast = [name for name, weight in resumed.final.items() if weight.dtype != whole.final[name].dtype]
+    if recast:
+        note(
+            f"a resumed run trains {recast[0]} in {resumed.final[recast[0]].dtype}, the one before it in "
+            f"{whole.final[recast[0]].dtype}, so they are not compared; peft loads adapters in float32"
+        )
+        return []
+    if loop.trainer.args.ignore_data_skip:
+        note("ignore_data_skip=True: a resumed run begins with the first rows again, so only its schedule is compared")
     found = next(_first_difference(loop, whole, resumed), None)
     if found is None:
         return []
@@ -95,14 +115,17 @@ def _lacking(loop: Loop, whole: Course) -> str:
 def _first_difference(loop: Loop, whole: Course, resumed: Course) -> Iterator[tuple[str, str, str]]:
     """(Where, without interruption, resumed) of the first step that is not the same, at last of the weights."""
     allowed = tolerance(loop.trainer)
+    same_rows = not loop.trainer.args.ignore_data_skip
     for number, (one, other) in enumerate(zip(whole.steps[SAVED_AFTER:], resumed.steps, strict=False)):
         where = f"step {SAVED_AFTER + number + 1}, step {number + 1} after resuming"
         if [rate for rate, _ in one.rates] != [rate for rate, _ in other.rates]:
             yield f"{where}: learning rate", str([r for r, _ in one.rates]), str([r for r, _ in other.rates])
-        if differs(one.loss, other.loss, allowed):
+        if same_rows and one.rows != other.rows:
+            yield f"{where}: rows", "those that come next without an interruption", "other ones"
+        if same_rows and differs(one.loss, other.loss, allowed):
             yield f"{where}: loss", f"{one.loss:.8f}", f"{other.loss:.8f}"
     strayed = _strayed(loop, whole, resumed)
-    if strayed > max(STRAYED, allowed):
+    if same_rows and strayed > max(STRAYED, allowed):
         yield "the trained weights at the end", "the same weights", f"{strayed:.1%} of their way apart"
 
 

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, 
 from harness.errors import UsageError
 from harness.inspection.batches import first_line_of
 from harness.inspection.stand_in import quiet
+from harness.loop.module_use import module_use, owner_of
 from harness.loop.put_back import put_back
 from harness.models.weight_files import stored_tensors
 from harness.training.data import without_bars
@@ -53,9 +55,10 @@ class Course:
 
     ``planned`` is how many steps the whole training has. ``reached`` holds the names of the trained weights that got a
     gradient other than zero in a step with a learning rate above zero, ``ran`` those whose module took part in a
-    forward pass, ``moved`` those that changed; ``grouped`` those that the optimizer has. ``base_moved`` holds frozen
-    weights that changed. ``final`` are the trained weights at the end, ``saved`` the names of the files that were kept
-    of a checkpoint, and ``stored`` those of the weights in them.
+    forward pass, ``undropped`` dropout that took part and never dropped anything; ``moved`` those that changed;
+    ``grouped`` those that the optimizer has, ``doubled`` those that it has more than once. ``base_moved`` holds
+    frozen weights that changed. ``final`` are the trained weights at the end, ``saved`` the names of the files that
+    were kept of a checkpoint, and ``stored`` those of the weights in them.
     """
 
     steps: tuple[Step, ...]
@@ -63,8 +66,10 @@ class Course:
     trained: frozenset[str]
     reached: frozenset[str]
     ran: frozenset[str]
+    undropped: frozenset[str]
     moved: frozenset[str]
     grouped: frozenset[str]
+    doubled: frozenset[str]
     base_moved: tuple[str, ...]
     final: Mapping[str, torch.Tensor]
     saved: frozenset[str] = frozenset()
@@ -84,8 +89,8 @@ def short_run(
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     before = {name: weight.detach().clone() for name, weight in trained.items()}
     frozen = {name: _checksum(weight) for name, weight in model.named_parameters() if name not in trained}
-    with put_back(trainer), _module_use(model) as ran:
-        recorder = _Recorder(trained, steps)
+    with put_back(trainer), module_use(model) as use:
+        recorder = _Recorder(model, frozenset(trained), steps)
         _prepare(trainer, scratch, recorder, save_after)
         set_seed(trainer.args.seed)
         try:
@@ -97,15 +102,18 @@ def short_run(
                 "that right first"
             ) from error
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-len(recorder.rates) :]
-        final = {name: weight.detach().clone() for name, weight in trained.items()}
+        # Not the tensors from before: resuming may have put others in their place.
+        final = {name: weight.detach().clone() for name, weight in recorder.weights()}
         return Course(
             steps=tuple(map(Step, losses, recorder.norms, recorder.rates, recorder.rows)),
             planned=int(trainer.state.max_steps),
             trained=frozenset(trained),
             reached=frozenset(recorder.reached),
-            ran=frozenset(name for name in trained if _owner(model, name) in ran),
+            ran=frozenset(name for name in trained if owner_of(model, name) in use.ran),
+            undropped=frozenset(use.idle - use.dropping),
             moved=frozenset(name for name, weight in final.items() if not torch.equal(weight, before[name])),
             grouped=frozenset(recorder.grouped),
+            doubled=frozenset(recorder.doubled),
             base_moved=tuple(
                 name
                 for name, weight in model.named_parameters()
@@ -125,7 +133,6 @@ def _prepare(trainer: Trainer, scratch: Path, recorder: _Recorder, save_after: i
         "logging_steps": 1,
         "logging_first_step": False,
         "logging_nan_inf_filter": False,
-        "eval_strategy": "no",
         "eval_on_start": False,
         "load_best_model_at_end": False,
         "save_strategy": "no" if save_after is None else "steps",
@@ -157,24 +164,33 @@ def _can_change_a_step(callback: TrainerCallback) -> bool:
 
 
 class _Handler(CallbackHandler):  # type: ignore[misc]  # transformers has no types
-    """Tells callbacks of the steps and of nothing else."""
+    """Tells callbacks of the steps and of nothing else, and lets no evaluation come of it.
+
+    The arguments keep saying when to evaluate: callbacks such as early stopping refuse to begin without.
+    """
 
     def call_event(self, event: str, args: Any, state: Any, control: Any, **beside: Any) -> Any:
-        return control if event in SILENT else super().call_event(event, args, state, control, **beside)
+        if event not in SILENT:
+            control = super().call_event(event, args, state, control, **beside)
+        control.should_evaluate = False
+        return control
 
 
 class _Recorder(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Writes the steps down and ends the run."""
 
-    def __init__(self, trained: Mapping[str, torch.nn.Parameter], steps: int) -> None:
+    def __init__(self, model: torch.nn.Module, trained: Collection[str], steps: int) -> None:
+        self.model = model
         self.trained = trained
-        self.names = {id(weight): name for name, weight in trained.items()}
         self.last = steps
         self.norms: list[float] = []
         self.rates: list[tuple[tuple[float, float], ...]] = []
         self.rows: list[str] = []
         self.reached: set[str] = set()
-        self.grouped: set[str] = set()
+        self.grouped: Counter[str] = Counter()
+
+    def weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        return ((name, weight) for name, weight in self.model.named_parameters() if name in self.trained)
 
     def saw(self, batches: Any) -> None:
         digest = hashlib.sha256()
@@ -186,11 +202,17 @@ class _Recorder(TrainerCallback):  # type: ignore[misc]  # transformers has no t
     def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
         groups = optimizer.param_groups
         self.rates.append(tuple((float(g["lr"]), float(g.get("initial_lr", g["lr"]))) for g in groups))
-        self.grouped = {self.names.get(id(weight), "?") for group in groups for weight in group["params"]} - {"?"}
-        gradients = {name: weight.grad for name, weight in self.trained.items() if weight.grad is not None}
+        known = {id(weight): name for name, weight in self.weights()}
+        names = (known.get(id(weight)) for group in groups for weight in group["params"])
+        self.grouped = Counter(name for name in names if name is not None)
+        gradients = {name: weight.grad for name, weight in self.weights() if weight.grad is not None}
         self.norms.append(float(sum(float(each.float().square().sum()) for each in gradients.values()) ** 0.5))
         if any(rate > 0 for rate, _ in self.rates[-1]):
             self.reached |= {name for name, each in gradients.items() if bool(each.any())}
+
+    @property
+    def doubled(self) -> set[str]:
+        return {name for name, times in self.grouped.items() if times > 1}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if state.global_step >= self.last:
@@ -210,36 +232,6 @@ def unsaid() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(before)
-
-
-@contextlib.contextmanager
-def _module_use(model: torch.nn.Module) -> Iterator[set[str]]:
-    """Names of the modules that got something to work on in the meantime."""
-    ran: set[str] = set()
-    handles = []
-    owners = {_owner(model, name) for name, weight in model.named_parameters() if weight.requires_grad}
-    for name, module in model.named_modules():
-        if name in owners:
-
-            def note(_module: Any, inputs: tuple[Any, ...], name: str = name) -> None:
-                first = inputs[0] if inputs else None
-                if not isinstance(first, torch.Tensor) or first.numel():
-                    ran.add(name)
-
-            handles.append(module.register_forward_pre_hook(note))
-    try:
-        yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _owner(model: torch.nn.Module, weight: str) -> str:
-    """The module that a weight is used by: the one that holds it, or holds the dictionary or list that it is in."""
-    name = weight.rpartition(".")[0]
-    while name and isinstance(model.get_submodule(name), torch.nn.ParameterDict | torch.nn.ParameterList):
-        name = name.rpartition(".")[0]
-    return name
 
 
 def _checksum(weight: torch.Tensor) -> int:
