@@ -186,3 +186,53 @@ def test_a_checkpoint_that_nothing_can_go_on_from_is_a_finding_of_resuming_alone
     found = found_in(trainer)
     assert list(found) == ["resuming_equals_no_interruption"]
     assert found["resuming_equals_no_interruption"][0].what == "a run that was interrupted cannot be resumed"
+
+
+def kept_by(metric, sets=None, **options):
+    """A trainer that keeps the best checkpoint by this metric, whose own metrics are accuracy alone."""
+    rows = answers_trainer().train_dataset
+    kind = partial(Trainer, eval_dataset=rows if sets is None else dict.fromkeys(sets, rows), compute_metrics=_accuracy)
+    best = {"load_best_model_at_end": True, "metric_for_best_model": metric} | EACH_STEP
+    return answers_trainer(kind, num_train_epochs=5, **best, **options)
+
+
+def _accuracy(asked):
+    return {"accuracy": float((asked.predictions[:, :-1].argmax(-1) == asked.label_ids[:, 1:]).mean())}
+
+
+@pytest.mark.parametrize(
+    ("metric", "sets", "what"),
+    [
+        ("eval_runtime", None, "the checkpoint is chosen by how fast the machine was"),
+        ("rougeL", None, "the metric that chooses the checkpoint is none that an evaluation returns"),
+        ("loss", ("law", "chat"), "the metric that chooses the checkpoint is none that an evaluation returns"),
+        ("accuracy", None, None),
+        ("eval_accuracy", None, None),
+        ("law_loss", ("law", "chat"), None),
+    ],
+)
+def test_the_metric_that_decides_is_one_of_the_model_that_an_evaluation_returns(metric, sets, what):
+    trainer = kept_by(metric, sets)
+    found = LOOP["training/the_best_checkpoint_is_the_best"](loop_of(trainer), silent)
+    assert [finding.what for finding in found] == ([what] if what else [])
+    assert trainer.compute_metrics is _accuracy
+
+
+def test_a_metric_that_a_callback_may_add_is_left_alone():
+    class Adds(TrainerCallback):
+        def on_evaluate(self, *_, metrics=None, **__):
+            metrics["eval_answers"] = 1.0
+
+    trainer = kept_by("answers")
+    trainer.add_callback(Adds())
+    assert LOOP["training/the_best_checkpoint_is_the_best"](loop_of(trainer), silent) == []
+
+
+def test_a_training_without_a_step_is_found_and_one_within_its_warm_up_is_noted():
+    check, notes = LOOP["training/optimizer_and_schedule_follow_the_plan"], []
+    (found,) = check(loop_of(trl(num_train_epochs=0)), silent)
+    assert found.what == "the training has no step, so nothing is learned"
+    assert check(loop_of(trl(max_steps=6, warmup_steps=10)), notes.append) == []
+    assert notes == [
+        "the warm-up takes 10 steps and the training 6: the learning rate ends at 50% of what was asked for"
+    ]

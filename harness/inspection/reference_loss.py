@@ -83,7 +83,7 @@ def _judged(trainer: Trainer, seen: Inspection, batch: Batch) -> list[Finding]:
 
 def _has_a_wrong_share(trainer: Trainer, batch: Batch, differs: list[Finding], found: Taught) -> bool:
     """Whether the right tokens are taught with a wrong weight: not as a mean, or not as one of accumulated batches."""
-    if not found.readable or carries_weights(batch):
+    if not found.readable or carries_weights(batch) or found.by_token:
         return False
     accumulates = trainer.args.gradient_accumulation_steps > 1 and len(differs) == 1
     return accumulates or not found.weighted(1.0)
@@ -118,7 +118,8 @@ def _reference(model: torch.nn.Module, documents: Sequence[Segment]) -> tuple[fl
         learned = labels != IGNORED
         if not bool(learned.any()):
             continue
-        logits = model(input_ids=torch.tensor([segment.ids], device=device), use_cache=False).logits[0, :-1]
+        logits = model(input_ids=torch.tensor([segment.ids], device=device), use_cache=False).logits[0]
+        logits = logits[-len(segment.ids) : -1]  # without those of virtual tokens, which an adapter may put before
         # double precision on float32 logits: the reference adds no rounding of its own
         log_p = torch.log_softmax(logits.cpu()[learned].double(), dim=-1)
         total -= float(log_p.gather(1, labels[learned].unsqueeze(1)).sum())

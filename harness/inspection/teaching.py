@@ -43,6 +43,19 @@ class Taught:
         """Whether the weights sum up to this; those of a mean sum up to 1."""
         return abs(float(self.weights.sum()) - total) <= EVEN * total
 
+    @property
+    def by_token(self) -> bool:
+        """Whether a token's weight hangs on which token it is alone, as the class weights of a loss have it.
+
+        Tokens that come again must have the same weight in every row, and a row must hold unlike weights: a mean of
+        the rows' means has one weight a row.
+        """
+        on = self.targets != IGNORED
+        apart = [self.weights[on & (self.targets == each)] for each in set(self.targets[on].tolist())]
+        again = [weights for weights in apart if len(weights) > 1]
+        rows = [self.weights[row][on[row]] for row in range(len(on)) if bool(on[row].any())]
+        return bool(again) and all(map(_even, again)) and not all(map(_even, rows))
+
 
 def taught(trainer: Trainer, batch: Batch) -> Taught | None:
     """What the trainer's loss teaches on a batch; None where the model gives no logits to read it from."""
@@ -72,7 +85,12 @@ def what_is_wrong(seen: Inspection, batch: Batch, found: Taught) -> list[Finding
     """Targets that are not the next token, labels without effect, effects without label, and uneven weights."""
     if not found.readable:
         return []
-    ids, labels = batch.inputs["input_ids"].cpu(), batch.inputs["labels"].cpu()
+    # An adapter may put virtual tokens before every row: the last of them has logits for the row's first token.
+    before = found.targets.shape[1] - batch.inputs["input_ids"].shape[1]
+    ids, labels = (
+        torch.nn.functional.pad(batch.inputs[name].cpu(), (before, 0), value=IGNORED)
+        for name in ("input_ids", "labels")
+    )
     following = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=IGNORED)
     wanted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED) != IGNORED
     on = found.targets != IGNORED
@@ -81,13 +99,14 @@ def what_is_wrong(seen: Inspection, batch: Batch, found: Taught) -> list[Finding
         "the loss teaches tokens whose label is -100": on & ~wanted & (found.targets == following),
         "labels have no effect on the loss": wanted & ~on,
     }
-    findings = [_at(seen, batch, what, where, found) for what, where in faults.items() if bool(where.any())]
+    findings = [_at(seen, batch, what, where, found, before) for what, where in faults.items() if bool(where.any())]
     return findings or _unevenly(batch, found, on)
 
 
-def _at(seen: Inspection, batch: Batch, what: str, where: torch.Tensor, found: Taught) -> Finding:
-    row, token = (int(each) for each in where.nonzero()[0])
-    following, target = int(batch.inputs["input_ids"][row, token + 1]), int(found.targets[row, token])
+def _at(seen: Inspection, batch: Batch, what: str, where: torch.Tensor, found: Taught, before: int) -> Finding:
+    row, place = (int(each) for each in where.nonzero()[0])
+    token, target = place - before, int(found.targets[row, place])
+    following = int(batch.inputs["input_ids"][row, token + 1])
     pulled = "nothing" if target == IGNORED else name_token(seen.tokenizer, target)
     return Finding(
         what,
@@ -106,10 +125,14 @@ def carries_weights(batch: Batch) -> bool:
     )
 
 
+def _even(weights: torch.Tensor) -> bool:
+    return float(weights.min()) > (1 - EVEN) * float(weights.max())
+
+
 def _unevenly(batch: Batch, found: Taught, on: torch.Tensor) -> list[Finding]:
     """Tokens that count unequally though nothing in the batch says how much each should."""
     weights = found.weights[on]
-    if carries_weights(batch) or not len(weights) or float(weights.min()) > (1 - EVEN) * float(weights.max()):
+    if carries_weights(batch) or not len(weights) or _even(weights) or found.by_token:
         return []
     return [
         Finding(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import speed_metrics
 
 from harness.findings import Note
-from harness.inspection.batches import IGNORED, collated_for_evaluation
+from harness.inspection.batches import IGNORED, collated_for_evaluation, first_line_of
+from harness.loop.evaluated import reported
 from harness.loop.looked_at import Loop
 from harness.records import Finding
 
@@ -29,7 +32,12 @@ def the_best_checkpoint_is_the_best(loop: Loop, note: Note) -> list[Finding]:
     trainer: Any = loop.trainer
     args = trainer.args
     metric = args.metric_for_best_model
-    if metric is None or args.greater_is_better is None:
+    if metric is None:
+        return []
+    unfit = _of_the_machine(str(metric)) or _missing(trainer, str(metric), note)
+    if unfit is not None:
+        return [unfit]
+    if args.greater_is_better is None:
         return []
     tried = _tried(trainer, str(metric).removeprefix("eval_"))
     rises = tried if tried is not None else _rises_by_name(str(metric))
@@ -51,6 +59,48 @@ def the_best_checkpoint_is_the_best(loop: Loop, note: Note) -> list[Finding]:
             f"set greater_is_better={rises}",
         )
     ]
+
+
+def _of_the_machine(metric: str) -> Finding | None:
+    """A number that says how fast the evaluation was."""
+    named = f"eval_{metric.removeprefix('eval_')}"
+    if named not in speed_metrics("eval", 0.0, num_samples=1, num_steps=1, num_tokens=1):
+        return None
+    return Finding(
+        "the checkpoint is chosen by how fast the machine was",
+        f"metric_for_best_model={metric!r}",
+        "a number that tells how good the model is",
+        "one that transformers takes of the time that the evaluation took",
+        "name a metric that compute_metrics returns, or eval_loss",
+    )
+
+
+def _missing(trainer: Any, metric: str, note: Note) -> Finding | None:
+    """A metric that no evaluation returns; where the user's callbacks may still add it nothing is said."""
+    if trainer.eval_dataset is None or str(trainer.args.eval_strategy) in ("no", "IntervalStrategy.NO"):
+        return None
+    if any(_may_add(callback) for callback in trainer.callback_handler.callbacks):
+        return None
+    try:
+        names = reported(trainer, ROWS)
+    except Exception as error:  # whatever the user's evaluation raises on a few rows
+        note(f"an evaluation of {ROWS} rows fails ({type(error).__name__}: {first_line_of(error)})")
+        return None
+    if f"eval_{metric.removeprefix('eval_')}" in names:
+        return None
+    return Finding(
+        "the metric that chooses the checkpoint is none that an evaluation returns",
+        f"metric_for_best_model={metric!r}",
+        f"one of {', '.join(sorted(names))}",
+        "train() ends with a KeyError at its first evaluation",
+        "name a metric that compute_metrics returns; of several evaluation sets each has its own, such as "
+        "eval_<name>_loss",
+    )
+
+
+def _may_add(callback: TrainerCallback) -> bool:
+    own = type(callback).on_evaluate is not TrainerCallback.on_evaluate
+    return own and not type(callback).__module__.startswith("transformers.")
 
 
 def _tried(trainer: Trainer, metric: str) -> bool | None:

@@ -88,7 +88,25 @@ def _alone(trainer: Any) -> None:
 def first_rows(trainer: Trainer, count: int) -> Any:
     """The first rows of the evaluation set, of the training set where there is none."""
     dataset = evaluation_set(trainer)
-    dataset = trainer.train_dataset if dataset is None else dataset
+    return _first(trainer.train_dataset if dataset is None else dataset, count)
+
+
+def reported(trainer: Trainer, count: int) -> frozenset[str]:
+    """The names of all that an evaluation returns, by one of the first rows of every set with the user's own metrics.
+
+    Whatever the user's evaluation raises is passed on.
+    """
+    sets: Any = trainer.eval_dataset
+    named = isinstance(sets, Mapping) and not hasattr(sets, "column_names")
+    rows = {name: _first(each, count) for name, each in sets.items()} if named else _first(sets, count)
+    metrics = trainer.compute_metrics
+    with put_back(trainer), quiet(), unsaid(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
+        _alone(trainer)
+        trainer.compute_metrics = metrics
+        return frozenset(trainer.evaluate(eval_dataset=rows))
+
+
+def _first(dataset: Any, count: int) -> Any:
     if hasattr(dataset, "select"):
         return dataset.select(range(min(count, len(dataset))))
     return list(_rows(dataset, count))

@@ -27,9 +27,22 @@ CLOSE = 1e-4
 def optimizer_and_schedule_follow_the_plan(loop: Loop, note: Note) -> list[Finding]:
     """Each step has the learning rate that the arguments declare, and no larger gradient than they allow."""
     course = observed(loop.trainer).course
+    if not course.planned:
+        return [_no_step(loop.trainer)]
     if not course.steps:
         return []
     return [*_whole_numbers(loop, course), *_rates(loop, course, note), *_clipped(loop, course)]
+
+
+def _no_step(trainer: Any) -> Finding:
+    args = trainer.args
+    return Finding(
+        "the training has no step, so nothing is learned",
+        f"num_train_epochs={args.num_train_epochs:g}, max_steps={args.max_steps}",
+        "one step at least",
+        "none",
+        "set num_train_epochs above 0, or max_steps; see that the training set has rows",
+    )
 
 
 def _whole_numbers(loop: Loop, course: Course) -> Iterator[Finding]:
@@ -69,6 +82,12 @@ def _rates(loop: Loop, course: Course, note: Note) -> Iterator[Finding]:
         note(f"the schedule is one of its own kind ({kind}); the first steps had learning rates of {rates}")
         return
     yield from _peaks(trainer, course)
+    rising = _rising(kind, course.planned, trainer.args.warmup_steps)
+    if rising >= course.planned:
+        note(
+            f"the warm-up takes {rising} steps and the training {course.planned}: the learning rate ends at "
+            f"{(course.planned - 1) / rising:.0%} of what was asked for"
+        )
     for number, step in enumerate(course.steps):
         expected = _share(kind, number, course.planned, trainer.args.warmup_steps)
         for rate, peak in step.rates:
@@ -100,10 +119,15 @@ def _peaks(trainer: Any, course: Course) -> Iterator[Finding]:
 
 def _share(kind: str, step: int, planned: int, warmup: float) -> float:
     """The share of the peak learning rate at a step, counted from 0, of the schedule as transformers defines it."""
-    rising = 0 if kind == "constant" else int(warmup) if warmup >= 1 else math.ceil(planned * warmup)
+    rising = _rising(kind, planned, warmup)
     if step < rising:
         return step / max(1, rising)
     return SHAPES[kind](min(1.0, (step - rising) / max(1, planned - rising)))
+
+
+def _rising(kind: str, planned: int, warmup: float) -> int:
+    """The steps of the warm-up."""
+    return 0 if kind == "constant" else int(warmup) if warmup >= 1 else math.ceil(planned * warmup)
 
 
 def _clipped(loop: Loop, course: Course) -> Iterator[Finding]:
