@@ -188,46 +188,6 @@ def test_a_checkpoint_that_nothing_can_go_on_from_is_a_finding_of_resuming_alone
     assert found["resuming_equals_no_interruption"][0].what == "a run that was interrupted cannot be resumed"
 
 
-def kept_by(metric, sets=None, **options):
-    """A trainer that keeps the best checkpoint by this metric, whose own metrics are accuracy alone."""
-    rows = answers_trainer().train_dataset
-    kind = partial(Trainer, eval_dataset=rows if sets is None else dict.fromkeys(sets, rows), compute_metrics=_accuracy)
-    best = {"load_best_model_at_end": True, "metric_for_best_model": metric} | EACH_STEP
-    return answers_trainer(kind, num_train_epochs=5, **best, **options)
-
-
-def _accuracy(asked):
-    return {"accuracy": float((asked.predictions[:, :-1].argmax(-1) == asked.label_ids[:, 1:]).mean())}
-
-
-@pytest.mark.parametrize(
-    ("metric", "sets", "what"),
-    [
-        ("eval_runtime", None, "the checkpoint is chosen by how fast the machine was"),
-        ("rougeL", None, "the metric that chooses the checkpoint is none that an evaluation returns"),
-        ("loss", ("law", "chat"), "the metric that chooses the checkpoint is none that an evaluation returns"),
-        ("accuracy", None, None),
-        ("eval_accuracy", None, None),
-        ("law_loss", ("law", "chat"), None),
-    ],
-)
-def test_the_metric_that_decides_is_one_of_the_model_that_an_evaluation_returns(metric, sets, what):
-    trainer = kept_by(metric, sets)
-    found = LOOP["training/the_best_checkpoint_is_the_best"](loop_of(trainer), silent)
-    assert [finding.what for finding in found] == ([what] if what else [])
-    assert trainer.compute_metrics is _accuracy
-
-
-def test_a_metric_that_a_callback_may_add_is_left_alone():
-    class Adds(TrainerCallback):
-        def on_evaluate(self, *_, metrics=None, **__):
-            metrics["eval_answers"] = 1.0
-
-    trainer = kept_by("answers")
-    trainer.add_callback(Adds())
-    assert LOOP["training/the_best_checkpoint_is_the_best"](loop_of(trainer), silent) == []
-
-
 def test_a_training_without_a_step_is_found_and_one_within_its_warm_up_is_noted():
     check, notes = LOOP["training/optimizer_and_schedule_follow_the_plan"], []
     (found,) = check(loop_of(trl(num_train_epochs=0)), silent)
@@ -236,3 +196,48 @@ def test_a_training_without_a_step_is_found_and_one_within_its_warm_up_is_noted(
     assert notes == [
         "the warm-up takes 10 steps and the training 6: the learning rate ends at 50% of what was asked for"
     ]
+
+
+def test_a_schedule_of_ones_own_is_no_fault_and_one_of_transformers_for_too_many_steps_is():
+    class OneCycle(Trainer):
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            own = torch.optim.lr_scheduler.OneCycleLR
+            self.lr_scheduler = own(optimizer or self.optimizer, 1e-3, total_steps=num_training_steps)
+            return self.lr_scheduler
+
+    class TooLong(Trainer):
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            return super().create_scheduler(3 * num_training_steps, optimizer)
+
+    check, options = LOOP["training/optimizer_and_schedule_follow_the_plan"], {"num_train_epochs": 5}
+    assert check(loop_of(answers_trainer(OneCycle, **options)), silent) == []
+    assert check(loop_of(answers_trainer(TooLong, **options)), silent) != []
+
+
+def test_a_collator_that_draws_is_noted_after_resuming_and_a_sampler_that_forgets_is_found():
+    class ForgetsRows(Trainer):
+        def train(self, *given, **options):
+            self.args.ignore_data_skip = True
+            return super().train(*given, **options)
+
+    def draws(rows):
+        batch = inner(rows)
+        return batch | {"input_ids": torch.where(torch.rand(batch["input_ids"].shape) < 0.2, 5, batch["input_ids"])}
+
+    check, options = LOOP["training/resuming_equals_no_interruption"], {"num_train_epochs": 5}
+    trainer, notes = answers_trainer(gradient_accumulation_steps=1, **options), []
+    inner, loop = trainer.data_collator, loop_of(trainer)
+    trainer.data_collator = draws
+    assert check(loop, notes.append) == []
+    assert "draws at random" in notes[-1]
+    (found,) = check(loop_of(answers_trainer(ForgetsRows, gradient_accumulation_steps=1, **options)), silent)
+    assert found.where.endswith("rows")
+
+
+def test_rows_of_tokens_that_no_text_holds_are_not_missed():
+    trainer, notes = trl(), []
+    with quiet():
+        config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], trainable_token_indices=[5, 6])
+        trainer.model = trainer.model_wrapped = get_peft_model(trainer.model, config)
+    assert LOOP["training/every_trained_weight_moves"](loop_of(trainer), notes.append) == []
+    assert "used 1 tensors" in notes[0]

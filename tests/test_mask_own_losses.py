@@ -47,3 +47,28 @@ def test_virtual_tokens_before_a_row_are_no_part_of_its_loss(config):
     for trainer in (trained_on_chats(model).loop.trainer, answers_trainer(gradient_accumulation_steps=1)):
         trainer.model = model
         assert loss_is_the_mean(trainer, inspect_batches(trainer)) == []
+
+
+class _ToThePower(Trainer):
+    """A loss whose weights follow from the model: a focal one of tokens, or a preference for whole rows."""
+
+    of_rows = False
+
+    def compute_loss(self, model, inputs, return_outputs=False, **_):
+        outputs = model(**inputs)
+        labels = inputs["labels"][:, 1:]
+        losses = torch.nn.functional.cross_entropy(
+            outputs.logits[:, :-1].transpose(1, 2), labels, ignore_index=-100, reduction="none"
+        )
+        if self.of_rows:
+            loss = -torch.nn.functional.logsigmoid(0.1 * (losses.sum(1).detach() - losses.sum(1))).mean()
+        else:
+            loss = ((1 - torch.exp(-losses)) ** 2 * losses).sum() / (labels != -100).sum()
+        return (loss, outputs) if return_outputs else loss
+
+
+@pytest.mark.parametrize("of_rows", [False, True])
+def test_weights_that_follow_from_the_model_are_another_loss_on_purpose(of_rows):
+    trainer = answers_trainer(_ToThePower, per_device_train_batch_size=3, gradient_accumulation_steps=1)
+    trainer.of_rows = of_rows
+    assert loss_is_the_mean(trainer, inspect_batches(trainer)) == []

@@ -83,7 +83,7 @@ def _judged(trainer: Trainer, seen: Inspection, batch: Batch) -> list[Finding]:
 
 def _has_a_wrong_share(trainer: Trainer, batch: Batch, differs: list[Finding], found: Taught) -> bool:
     """Whether the right tokens are taught with a wrong weight: not as a mean, or not as one of accumulated batches."""
-    if not found.readable or carries_weights(batch) or found.by_token:
+    if not (found.readable and found.linear) or carries_weights(batch) or found.by_token:
         return False
     accumulates = trainer.args.gradient_accumulation_steps > 1 and len(differs) == 1
     return accumulates or not found.weighted(1.0)

@@ -32,12 +32,14 @@ EVEN = 1e-3
 class Taught:
     """Tensors of shape (rows, tokens): the id that a position's logits are pulled to (-100: none), and how strongly.
 
-    ``readable`` is false where the loss is no weighted likelihood of single tokens (a distillation, say).
+    ``readable`` is false where the loss is no weighted likelihood of single tokens (a distillation, say), ``linear``
+    where it pulls like one and has another value: a preference or a focal loss, whose weights follow from the model.
     """
 
     targets: torch.Tensor
     weights: torch.Tensor
     readable: bool = True
+    linear: bool = True
 
     def weighted(self, total: float) -> bool:
         """Whether the weights sum up to this; those of a mean sum up to 1."""
@@ -67,10 +69,11 @@ def taught(trainer: Trainer, batch: Batch) -> Taught | None:
         (gradient,) = torch.autograd.grad(loss, trained[-1], allow_unused=True)
     if gradient is None or gradient.dim() != 3:
         return None
-    return _read(gradient.cpu().double(), trained[-1].detach().cpu().double().softmax(-1))
+    return _read(gradient.cpu().double(), trained[-1].detach().cpu().double().log_softmax(-1), float(loss.detach()))
 
 
-def _read(gradient: torch.Tensor, likely: torch.Tensor) -> Taught:
+def _read(gradient: torch.Tensor, log_likely: torch.Tensor, loss: float) -> Taught:
+    likely = log_likely.exp()
     targets = gradient.argmin(-1, keepdim=True)
     weights = -gradient.gather(-1, targets) / (1 - likely.gather(-1, targets)).clamp(min=1e-9)
     onehot = torch.zeros_like(likely).scatter_(-1, targets, 1.0)
@@ -78,7 +81,9 @@ def _read(gradient: torch.Tensor, likely: torch.Tensor) -> Taught:
         return Taught(targets.squeeze(-1), weights.squeeze(-1), readable=False)
     flat = weights.squeeze(-1)
     on = flat > 1e-5 * flat.max()
-    return Taught(targets.squeeze(-1).masked_fill(~on, IGNORED), flat * on)
+    value = -float((flat * on * log_likely.gather(-1, targets).squeeze(-1)).sum())
+    linear = abs(value - loss) <= EVEN * max(abs(loss), abs(value))
+    return Taught(targets.squeeze(-1).masked_fill(~on, IGNORED), flat * on, linear=linear)
 
 
 def what_is_wrong(seen: Inspection, batch: Batch, found: Taught) -> list[Finding]:
@@ -132,7 +137,8 @@ def _even(weights: torch.Tensor) -> bool:
 def _unevenly(batch: Batch, found: Taught, on: torch.Tensor) -> list[Finding]:
     """Tokens that count unequally though nothing in the batch says how much each should."""
     weights = found.weights[on]
-    if carries_weights(batch) or not len(weights) or _even(weights) or found.by_token:
+    meant = carries_weights(batch) or found.by_token or not found.linear
+    if meant or not len(weights) or _even(weights):
         return []
     return [
         Finding(

@@ -37,12 +37,21 @@ def module_use(model: torch.nn.Module) -> Iterator[ModuleUse]:
 
 
 def _noted(name: str, use: ModuleUse) -> Callable[..., None]:
-    def note(_module: Any, inputs: tuple[Any, ...]) -> None:
+    def note(module: Any, inputs: tuple[Any, ...]) -> None:
         first = inputs[0] if inputs else None
-        if not isinstance(first, torch.Tensor) or first.numel():
+        if not isinstance(first, torch.Tensor) or (first.numel() and _has_a_token_of(module, first)):
             use.ran.add(name)
 
     return note
+
+
+def _has_a_token_of(module: Any, given: torch.Tensor) -> bool:
+    """Of ids, whether there is one whose row is trained, where peft trains the rows of a few tokens alone."""
+    trained = getattr(module, "token_indices", None)
+    if not isinstance(trained, dict) or given.is_floating_point():
+        return True
+    tokens = torch.tensor([token for each in trained.values() for token in each], device=given.device)
+    return bool(torch.isin(given, tokens).any())
 
 
 def _noted_dropout(name: str, use: ModuleUse) -> Callable[..., None]:

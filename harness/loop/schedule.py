@@ -77,7 +77,8 @@ def _rates(loop: Loop, course: Course, note: Note) -> Iterator[Finding]:
             "set learning_rate, and a warm-up that is shorter than the training",
         )
         return
-    if trainer.lr_scheduler is not None or kind not in SHAPES or trainer.args.lr_scheduler_kwargs:
+    planned = course.by_transformers and kind in SHAPES and not trainer.args.lr_scheduler_kwargs
+    if trainer.lr_scheduler is not None or not planned:
         rates = ", ".join(f"{max(rate for rate, _ in step.rates):.2e}" for step in course.steps)
         note(f"the schedule is one of its own kind ({kind}); the first steps had learning rates of {rates}")
         return

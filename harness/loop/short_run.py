@@ -7,11 +7,9 @@ Nothing is logged elsewhere, evaluated, published or saved outside of a scratch 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import warnings
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from harness.inspection.batches import first_line_of
 from harness.inspection.stand_in import quiet
 from harness.loop.module_use import module_use, owner_of
 from harness.loop.put_back import put_back
+from harness.loop.recorder import Recorder
 from harness.models.weight_files import stored_tensors
 from harness.training.data import without_bars
 
@@ -56,9 +55,10 @@ class Course:
     ``planned`` is how many steps the whole training has. ``reached`` holds the names of the trained weights that got a
     gradient other than zero in a step with a learning rate above zero, ``ran`` those whose module took part in a
     forward pass, ``undropped`` dropout that took part and never dropped anything; ``moved`` those that changed;
-    ``grouped`` those that the optimizer has, ``doubled`` those that it has more than once. ``base_moved`` holds
-    frozen weights that changed. ``final`` are the trained weights at the end, ``saved`` the names of the files that
-    were kept of a checkpoint, and ``stored`` those of the weights in them.
+    ``grouped`` those that the optimizer has, ``doubled`` those that it has more than once. ``by_transformers`` says
+    that the schedule is of transformers' making. ``base_moved`` holds frozen weights that changed. ``final`` are the
+    trained weights at the end, ``saved`` the names of the files that were kept of a checkpoint, and ``stored`` those
+    of the weights in them.
     """
 
     steps: tuple[Step, ...]
@@ -70,6 +70,7 @@ class Course:
     moved: frozenset[str]
     grouped: frozenset[str]
     doubled: frozenset[str]
+    by_transformers: bool
     base_moved: tuple[str, ...]
     final: Mapping[str, torch.Tensor]
     saved: frozenset[str] = frozenset()
@@ -90,7 +91,7 @@ def short_run(
     before = {name: weight.detach().clone() for name, weight in trained.items()}
     frozen = {name: _checksum(weight) for name, weight in model.named_parameters() if name not in trained}
     with put_back(trainer), module_use(model) as use:
-        recorder = _Recorder(model, frozenset(trained), steps)
+        recorder = Recorder(model, frozenset(trained), steps)
         _prepare(trainer, scratch, recorder, save_after)
         set_seed(trainer.args.seed)
         try:
@@ -114,6 +115,7 @@ def short_run(
             moved=frozenset(name for name, weight in final.items() if not torch.equal(weight, before[name])),
             grouped=frozenset(recorder.grouped),
             doubled=frozenset(recorder.doubled),
+            by_transformers=recorder.by_transformers,
             base_moved=tuple(
                 name
                 for name, weight in model.named_parameters()
@@ -125,7 +127,7 @@ def short_run(
         )
 
 
-def _prepare(trainer: Trainer, scratch: Path, recorder: _Recorder, save_after: int | None) -> None:
+def _prepare(trainer: Trainer, scratch: Path, recorder: Recorder, save_after: int | None) -> None:
     """Change the copy of the arguments that this run has, and leave only callbacks that can change a step."""
     changes = {
         "output_dir": str(scratch),
@@ -174,49 +176,6 @@ class _Handler(CallbackHandler):  # type: ignore[misc]  # transformers has no ty
             control = super().call_event(event, args, state, control, **beside)
         control.should_evaluate = False
         return control
-
-
-class _Recorder(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Writes the steps down and ends the run."""
-
-    def __init__(self, model: torch.nn.Module, trained: Collection[str], steps: int) -> None:
-        self.model = model
-        self.trained = trained
-        self.last = steps
-        self.norms: list[float] = []
-        self.rates: list[tuple[tuple[float, float], ...]] = []
-        self.rows: list[str] = []
-        self.reached: set[str] = set()
-        self.grouped: Counter[str] = Counter()
-
-    def weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        return ((name, weight) for name, weight in self.model.named_parameters() if name in self.trained)
-
-    def saw(self, batches: Any) -> None:
-        digest = hashlib.sha256()
-        for batch in batches:
-            ids = batch.get("input_ids") if hasattr(batch, "get") else None
-            digest.update(repr(ids.tolist() if isinstance(ids, torch.Tensor) else ids).encode())
-        self.rows.append(digest.hexdigest()[:16])
-
-    def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
-        groups = optimizer.param_groups
-        self.rates.append(tuple((float(g["lr"]), float(g.get("initial_lr", g["lr"]))) for g in groups))
-        known = {id(weight): name for name, weight in self.weights()}
-        names = (known.get(id(weight)) for group in groups for weight in group["params"])
-        self.grouped = Counter(name for name in names if name is not None)
-        gradients = {name: weight.grad for name, weight in self.weights() if weight.grad is not None}
-        self.norms.append(float(sum(float(each.float().square().sum()) for each in gradients.values()) ** 0.5))
-        if any(rate > 0 for rate, _ in self.rates[-1]):
-            self.reached |= {name for name, each in gradients.items() if bool(each.any())}
-
-    @property
-    def doubled(self) -> set[str]:
-        return {name for name, times in self.grouped.items() if times > 1}
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        if state.global_step >= self.last:
-            control.should_training_stop = True
 
 
 @contextlib.contextmanager
