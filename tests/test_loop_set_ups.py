@@ -241,3 +241,12 @@ def test_rows_of_tokens_that_no_text_holds_are_not_missed():
         trainer.model = trainer.model_wrapped = get_peft_model(trainer.model, config)
     assert LOOP["training/every_trained_weight_moves"](loop_of(trainer), notes.append) == []
     assert "used 1 tensors" in notes[0]
+
+
+def test_a_loss_that_is_no_number_is_found_by_the_case_of_the_weights_alone():
+    trainer, notes = trl(), []
+    trainer.model.model.norm.weight.data.fill_(float("nan"))
+    found = found_in(trainer, notes.append)
+    assert list(found) == ["every_trained_weight_moves"]
+    assert found["every_trained_weight_moves"][0].what.startswith("the loss is no number")
+    assert any("nothing can be said of noise" in each for each in notes)

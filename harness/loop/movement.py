@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from harness.findings import Note
 from harness.loop.looked_at import Loop
 from harness.loop.observed import observed
+from harness.loop.short_run import Course
 from harness.records import Finding
 
 SHOWN = 3
@@ -127,6 +129,9 @@ def every_trained_weight_moves(loop: Loop, note: Note) -> list[Finding]:
     course = observed(loop.trainer).course
     if not course.trained:
         return []  # another case says so
+    broken = [number for number, step in enumerate(course.steps, 1) if not math.isfinite(step.loss)]
+    if broken:
+        return [_no_number(course, broken[0])]
     effective = sum(any(rate > 0 for rate, _ in step.rates) for step in course.steps)
     if effective < 2:
         note(
@@ -142,6 +147,16 @@ def every_trained_weight_moves(loop: Loop, note: Note) -> list[Finding]:
         note(f"no row of the first steps used {len(unused)} tensors: {_listed(sorted(unused))}")
     twice = _twice_in_the_optimizer(course.doubled)
     return [*_not_in_the_optimizer(outside), *twice, *_without_gradient(still - unused), *_rounded_away(loop, course)]
+
+
+def _no_number(course: Course, step: int) -> Finding:
+    return Finding(
+        "the loss is no number, and the weights become none with it",
+        f"step {step} of {course.planned}",
+        "a finite loss",
+        f"{course.steps[step - 1].loss}",
+        "look for a batch without a token to learn, weights that are nan or inf already, and an overflow in float16",
+    )
 
 
 def _not_in_the_optimizer(outside: Collection[str]) -> list[Finding]:
@@ -187,7 +202,7 @@ def _without_gradient(still: Collection[str]) -> list[Finding]:
     ]
 
 
-def _rounded_away(loop: Loop, course: Any) -> list[Finding]:
+def _rounded_away(loop: Loop, course: Course) -> list[Finding]:
     still = sorted(course.reached & course.grouped - course.moved)
     if not still:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,9 @@ def evaluation_is_repeatable_and_without_noise(loop: Loop, note: Note) -> list[F
             return []
         raise UsageError(f"{said}: see that eval_dataset is prepared as train_dataset is") from error
     if one is None or other is None or one.loss == other.loss:
+        return []
+    if math.isnan(one.loss) and math.isnan(other.loss):
+        note("the loss of these rows is no number, so nothing can be said of noise")
         return []
     apart = abs(one.loss - other.loss) / max(abs(one.loss), 1e-9)
     place = next((a for (a, before), (b, after) in zip(first, second, strict=False) if (a, before) != (b, after)), None)
