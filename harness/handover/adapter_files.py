@@ -7,6 +7,7 @@ import torch
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.planned import Planned, planned_adapter
+from harness.models.bare import is_called
 from harness.models.load import adapter_config
 from harness.models.weight_files import ADAPTER, DTYPES, Stored, read_tensor, stored_tensors
 from harness.records import Finding
@@ -94,7 +95,7 @@ def every_target_is_adapted(delivery: Delivery, note: Note) -> list[Finding]:  #
         if isinstance(names, str):
             continue  # one pattern that chose nothing has ended in an error of peft's
         patterns = sorted(names)
-        lost = [name for name in patterns if not any(_chooses(name, module) for module in planned.modules)]
+        lost = [name for name in patterns if not any(is_called(name, module) for module in planned.modules)]
         if lost:
             found.append(
                 Finding(
@@ -106,11 +107,6 @@ def every_target_is_adapted(delivery: Delivery, note: Note) -> list[Finding]:  #
                 )
             )
     return found
-
-
-def _chooses(name: str, module: str) -> bool:
-    """As peft chooses by a list, which holds ends of names."""
-    return module == name or module.endswith(f".{name}")
 
 
 def _of_the_vocabulary(name: str) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from harness.chat.control import quoted
+from harness.chat.control import first_difference, quoted
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import Distance, distance, logits_of, probe_ids, probes_of
@@ -157,9 +157,7 @@ def told_apart(
 def _first_other(left: Any, right: Any, one: Any, other: Any) -> str:
     for ids, others in zip(left, right, strict=False):
         if ids != others:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
-            )
+            at = first_difference(ids, others)
             return f"{_with_ids(other, others[at : at + 8])} where {_with_ids(one, ids[at : at + 8])} stands"
     return f"{len(right)} conversations that can be rendered, {len(left)} before"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from harness.chat.control import control_ids
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import probe_ids
+from harness.models.bare import bare_model
 from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.weight_files import Stored, mapped, read_rows, read_tensor, stored_tensors
@@ -137,20 +137,15 @@ def _matrices(files: ModelFiles) -> tuple[str, str, bool] | None:
 
 @lru_cache(maxsize=4)
 def _named_matrices(folder: Path, changed: float) -> tuple[str, str, bool] | None:  # noqa: ARG001 - read again then
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     try:
-        config = AutoConfig.from_pretrained(folder)
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            whole = AutoModelForCausalLM.from_config(config)
+        whole = bare_model(folder)
     except (ValueError, OSError, KeyError, ImportError, AttributeError):
         return None  # an architecture with code of its own
     names = {id(module): name for name, module in whole.named_modules()}
     embedding, head = whole.get_input_embeddings(), whole.get_output_embeddings()
     if embedding is None or head is None:
         return None
-    tied = bool(getattr(config.get_text_config(), "tie_word_embeddings", False))
+    tied = bool(getattr(whole.config.get_text_config(), "tie_word_embeddings", False))
     return f"{names[id(embedding)]}.weight", f"{names[id(head)]}.weight", tied
 
 

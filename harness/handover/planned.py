@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from harness.models.bare import bare_model
 from harness.models.files import ModelFiles, first_line
 from harness.models.load import adapter_config
 from harness.training.manifest import adapter_scaling
@@ -41,12 +42,11 @@ def planned_adapter(files: ModelFiles) -> Planned:
 @lru_cache(maxsize=4)
 def _planned(folder: Path, base: Path, changed: float, rows: int | None) -> Planned:  # noqa: ARG001 - read again then
     from peft import get_peft_model, get_peft_model_state_dict
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     config = adapter_config(folder)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+        whole = bare_model(base)
         if rows is not None:
             whole.resize_token_embeddings(rows, mean_resizing=False)
         modules = frozenset(name for name, _ in (*whole.named_modules(), *whole.named_parameters()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RecipeError
+from harness.models.bare import bare_model, is_called
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -26,28 +27,18 @@ def check_targets(recipe: Path, adapter: PeftConfig, base: Path) -> None:
     asked = {setting: names for setting, names in every.items() if names and names != "all-linear"}
     if not asked:
         return
-    names = _module_names(base)
+    names = [name for name, _ in bare_model(base).named_modules() if name]
     for setting, wanted in asked.items():
         for each in [wanted] if isinstance(wanted, str) else sorted(wanted):
             if not _is_there(each, names, pattern=isinstance(wanted, str)):
                 raise RecipeError(f"{recipe}: {setting}: {base.name} has no module {each!r}; {_advice(each, names)}.")
 
 
-def _module_names(base: Path) -> list[str]:
-    """The names of all modules, from the configuration alone."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(base)))
-    return [name for name, _ in model.named_modules() if name]
-
-
 def _is_there(wanted: str, names: list[str], *, pattern: bool) -> bool:
     """By peft's own rule: a text is a pattern of the whole name, an entry of a list a name or its end."""
     if pattern:
         return any(re.fullmatch(wanted, name) for name in names)
-    return any(name == wanted or name.endswith(f".{wanted}") for name in names)
+    return any(is_called(wanted, name) for name in names)
 
 
 def _advice(wanted: str, names: list[str]) -> str:
