@@ -1,7 +1,9 @@
 """Short runs of a trainer: what they write down, and that the trainer is the same afterwards."""
 
 import copy
+import gc
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -110,6 +112,15 @@ def test_the_real_training_is_the_same_with_and_without_it(tmp_path):
         trainer.train()
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     assert losses[0] == losses[1]
+
+
+def test_a_trainer_that_was_looked_at_goes_when_its_owner_is_done_with_it():
+    trainer = trainer_with()
+    _ = observed(trainer).course
+    gone = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert gone() is None
 
 
 def test_an_optimizer_of_ones_own_comes_back_as_it_was():

@@ -17,7 +17,6 @@ from harness.loop.short_run import unsaid
 from harness.models.files import ModelFiles, first_line
 from harness.models.weight_files import mapped, read_tensor, stored_tensors
 from harness.records import Finding
-from harness.training.data import without_bars
 
 SHOWN = 3
 WHOLE = "model.safetensors"
@@ -125,7 +124,7 @@ def _loads(folder: Path, changed: float, remote_code: bool, pickle: bool) -> Loa
     from transformers import AutoModelForCausalLM
 
     try:
-        with without_bars(), unsaid():
+        with unsaid():
             module, said = AutoModelForCausalLM.from_pretrained(
                 folder,
                 device_map="meta",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,10 +14,8 @@ from transformers import set_seed
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback
 
 from harness.inspection.batches import IGNORED, evaluation_set
-from harness.inspection.stand_in import quiet
 from harness.loop.put_back import put_back
 from harness.loop.short_run import unsaid
-from harness.training.data import without_bars
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -53,7 +49,7 @@ def evaluated(trainer: Trainer, rows: Any, seed: int = 0) -> Evaluated | None:
     Whatever the user's evaluation raises is passed on.
     """
     parts: list[Part] = []
-    with put_back(trainer), quiet(), unsaid(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
+    with put_back(trainer), unsaid():
         _alone(trainer)
         predict: Any = trainer.prediction_step
 
@@ -100,7 +96,7 @@ def reported(trainer: Trainer, count: int) -> frozenset[str]:
     named = isinstance(sets, Mapping) and not hasattr(sets, "column_names")
     rows = {name: _first(each, count) for name, each in sets.items()} if named else _first(sets, count)
     metrics = trainer.compute_metrics
-    with put_back(trainer), quiet(), unsaid(), without_bars(), contextlib.redirect_stdout(io.StringIO()):
+    with put_back(trainer), unsaid():
         _alone(trainer)
         trainer.compute_metrics = metrics
         return frozenset(trainer.evaluate(eval_dataset=rows))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from harness.errors import UsageError
 from harness.loop.short_run import Course, short_run
@@ -24,10 +24,19 @@ SAVED_AFTER = 2
 
 @dataclass
 class Observed:
-    """What a trainer does in its first steps; nothing runs before it is asked for, and nothing runs twice."""
+    """What a trainer does in its first steps; nothing runs before it is asked for, and nothing runs twice.
 
-    trainer: Trainer
-    _resumed: Course | str | None = field(default=None, init=False, repr=False)
+    It does not hold the trainer, so that both go when the trainer's owner is done with it.
+    """
+
+    _held: ReferenceType[Trainer]
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer that is looked at."""
+        trainer = self._held()
+        assert trainer is not None  # whoever asks has it
+        return trainer
 
     @cached_property
     def course(self) -> Course:
@@ -35,22 +44,25 @@ class Observed:
         with tempfile.TemporaryDirectory() as scratch:
             return short_run(self.trainer, STEPS, Path(scratch))
 
-    @cached_property
+    @property
     def repeated(self) -> Course:
         """The same again, from the same weights and seed, saved on the way."""
-        with tempfile.TemporaryDirectory() as scratch:
-            course = short_run(self.trainer, STEPS, Path(scratch), save_after=SAVED_AFTER)
-            self._resumed = self._go_on(Path(scratch)) if self.can_resume else None
-            return course
+        return self._saved_and_resumed[0]
 
-    @cached_property
+    @property
     def resumed(self) -> Course | str | None:
         """The steps after the save, resumed from what was saved; None where nothing to resume from is kept.
 
         A sentence where the saved run cannot go on at all.
         """
-        _ = self.repeated
-        return self._resumed
+        return self._saved_and_resumed[1]
+
+    @cached_property
+    def _saved_and_resumed(self) -> tuple[Course, Course | str | None]:
+        """Both at once: what was saved is there for as long as the second run needs it."""
+        with tempfile.TemporaryDirectory() as scratch:
+            course = short_run(self.trainer, STEPS, Path(scratch), save_after=SAVED_AFTER)
+            return course, self._go_on(Path(scratch)) if self.can_resume else None
 
     @property
     def can_resume(self) -> bool:
@@ -71,7 +83,7 @@ _OBSERVED: WeakKeyDictionary[Trainer, Observed] = WeakKeyDictionary()
 
 def observed(trainer: Trainer) -> Observed:
     """The short runs of this trainer, the same for every check."""
-    return _OBSERVED.setdefault(trainer, Observed(trainer))
+    return _OBSERVED.setdefault(trainer, Observed(ref(trainer)))
 
 
 def tolerance(trainer: Trainer) -> float:

@@ -10,7 +10,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, 
 
 from harness.errors import UsageError
 from harness.inspection.batches import first_line_of
-from harness.inspection.stand_in import quiet
 from harness.loop.module_use import module_use, owner_of
 from harness.loop.put_back import put_back
 from harness.loop.recorder import Recorder
@@ -87,15 +86,14 @@ def short_run(
 
     """
     model: Any = trainer.model
-    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    before = {name: weight.detach().clone() for name, weight in trained.items()}
+    trained = frozenset(name for name, weight in model.named_parameters() if weight.requires_grad)
     frozen = {name: _checksum(weight) for name, weight in model.named_parameters() if name not in trained}
     with put_back(trainer), module_use(model) as use:
-        recorder = Recorder(model, frozenset(trained), steps)
+        recorder = Recorder(model, trained, steps)
         _prepare(trainer, scratch, recorder, save_after)
         set_seed(trainer.args.seed)
         try:
-            with quiet(), without_bars(), unsaid(), contextlib.redirect_stdout(io.StringIO()):
+            with unsaid():
                 trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except Exception as error:  # whatever the user's training raises
             raise UsageError(
@@ -105,14 +103,14 @@ def short_run(
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-len(recorder.rates) :]
         # Not the tensors from before: resuming may have put others in their place.
         final = {name: weight.detach().clone() for name, weight in recorder.weights()}
-        return Course(
+        course = Course(
             steps=tuple(map(Step, losses, recorder.norms, recorder.rates, recorder.rows)),
             planned=int(trainer.state.max_steps),
-            trained=frozenset(trained),
+            trained=trained,
             reached=frozenset(recorder.reached),
             ran=frozenset(name for name in trained if owner_of(model, name) in use.ran),
             undropped=frozenset(use.idle - use.dropping),
-            moved=frozenset(name for name, weight in final.items() if not torch.equal(weight, before[name])),
+            moved=frozenset(),
             grouped=frozenset(recorder.grouped),
             doubled=frozenset(recorder.doubled),
             by_transformers=recorder.by_transformers,
@@ -125,6 +123,10 @@ def short_run(
             saved=frozenset(path.name for path in scratch.glob("checkpoint-*/*")),
             stored=frozenset(name for folder in scratch.glob("checkpoint-*") for name in stored_tensors(folder)),
         )
+    # Where it began is where the model is again: no copy is kept beside the one that puts it back.
+    begun = dict(model.named_parameters())
+    moved = (name for name, weight in course.final.items() if not torch.equal(weight, begun[name]))
+    return replace(course, moved=frozenset(moved))
 
 
 def _prepare(trainer: Trainer, scratch: Path, recorder: Recorder, save_after: int | None) -> None:
@@ -180,13 +182,13 @@ class _Handler(CallbackHandler):  # type: ignore[misc]  # transformers has no ty
 
 @contextlib.contextmanager
 def unsaid() -> Iterator[None]:
-    """Hide what the libraries say of a run that is none: shorter than planned, and saved at other steps."""
+    """Hide what the libraries, and scripts that print, say of a run that is none: bars, warnings, logs and lines."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
+        with without_bars(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
