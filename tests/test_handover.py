@@ -19,6 +19,7 @@ from harness.handover.probes import distance, logits_of, probe_ids
 from harness.models.weight_files import stored_tensors, weights_sample
 from harness.provenance import WEIGHTS as WEIGHT_FILES
 from harness.provenance import files_digest
+from harness.training.manifest import adapter_scaling
 from harness.zoo.deliveries import (
     adapted,
     base,
@@ -28,7 +29,6 @@ from harness.zoo.deliveries import (
     json_changed,
     merged,
     saved,
-    scaling_of,
     tensors_changed,
 )
 
@@ -42,7 +42,7 @@ def found_in(delivery):
 
 def recorded(model, on):
     facts = {"base_weights": files_digest(on, WEIGHT_FILES), "base_sample": weights_sample(on)}
-    return saved(model, on, adapter_scaling=scaling_of(model), **facts)
+    return saved(model, on, adapter_scaling=adapter_scaling(model), **facts)
 
 
 METHODS = {

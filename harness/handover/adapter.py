@@ -6,12 +6,11 @@ from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.equality import FLOORS, QUANTISED, SHARE_LOST, told_apart
 from harness.handover.probes import Distance, distance, logits_of
-from harness.handover.tried import Tried, tried
+from harness.handover.tried import Merged, Tried, tried
 from harness.records import Finding
 
 LOGIC = 1e-6
 """Nats of mean divergence in float32: rounding alone stays far below (measured: less than 1e-8 after a merge)."""
-
 
 SCORED_ALIKE = 1e-4
 """How far log-likelihoods of one text may be apart, relative; batches move them by 1e-6 in float32."""
@@ -22,26 +21,34 @@ def merging_keeps_the_model(delivery: Delivery, note: Note) -> list[Finding]:
     if not delivery.is_adapter:
         return []
     seen = tried(delivery)
-    if seen.merged is None:
-        note(f"not merged: {seen.cannot}")
+    merged = _merged(seen, note)
+    if merged is None:
         return []
-    apart = distance(seen.live, seen.merged.logits)
+    apart = distance(seen.live, merged.logits)
     tuned = distance(seen.live, seen.base).kl
     allowed = max(LOGIC, 1e-3 * tuned)
     if apart.kl > allowed:
         lost = apart.kl / tuned if tuned else 0.0
         found = _apart("the merged model is not the adapter's", delivery, seen, apart, allowed, lost)
-        return [_with_the_embedding(found) if seen.merged.embedding_moved else found]
-    return _rounding(delivery, seen, tuned, note)
-
-
-def _rounding(delivery: Delivery, seen: Tried, tuned: float, note: Note) -> list[Finding]:
-    if seen.merged is None or seen.merged.rounded is None:
+        return [_with_the_embedding(found) if merged.embedding_moved else found]
+    if merged.rounded is None:
         return []
-    apart, dtype = distance(seen.live, seen.merged.rounded), seen.merged.dtype
+    return _rounding(delivery, merged, distance(seen.live, merged.rounded), tuned, note)
+
+
+def _merged(seen: Tried, note: Note) -> Merged | None:
+    """The adapter's merge; why there is none is noted."""
+    if seen.merged is None:
+        note(f"not merged: {seen.cannot}")
+    return seen.merged
+
+
+def _rounding(delivery: Delivery, merged: Merged, apart: Distance, tuned: float, note: Note) -> list[Finding]:
+    """What is left of the adapter, merged in the dtype of its base: ``apart`` is how far that is from it."""
+    dtype = merged.dtype
     share = apart.kl / tuned if tuned else 0.0
     note(
-        f"merged in {dtype}: {seen.merged.lost:.1%} of the change of the weights is rounded away, {share:.1%} of the "
+        f"merged in {dtype}: {merged.lost:.1%} of the change of the weights is rounded away, {share:.1%} of the "
         "change of what the model says"
     )
     if share <= SHARE_LOST or tuned <= LOGIC:
@@ -51,7 +58,7 @@ def _rounding(delivery: Delivery, seen: Tried, tuned: float, note: Note) -> list
             f"the adapter is too small for a merge in {dtype}",
             f"{delivery.files.name}, merged into {delivery.files.base_name}",
             f"at most {SHARE_LOST:.0%} of what tuning changed lost to rounding",
-            f"{share:.0%} lost (divergence {apart.kl:.2e} nats of {tuned:.2e}), and {seen.merged.lost:.0%} of the "
+            f"{share:.0%} lost (divergence {apart.kl:.2e} nats of {tuned:.2e}), and {merged.lost:.0%} of the "
             "change of the weights",
             "merge in float32 and keep it so, or hand the adapter over unmerged",
         )
@@ -63,13 +70,13 @@ def a_fresh_process_loads_the_same_model(delivery: Delivery, note: Note) -> list
     if not delivery.is_adapter:
         return []
     seen = tried(delivery)
-    if seen.merged is None:
-        note(f"not merged: {seen.cannot}")
+    merged = _merged(seen, note)
+    if merged is None:
         return []
-    if seen.merged.reloaded is None:
-        note(f"not loaded again: {seen.merged.not_reloaded}")
+    if merged.reloaded is None:
+        note(f"not loaded again: {merged.not_reloaded}")
         return []
-    apart = distance(seen.merged.logits, seen.merged.reloaded)
+    apart = distance(merged.logits, merged.reloaded)
     if apart.kl <= LOGIC:
         return []
     return [_apart("the merged model is another one after saving and loading", delivery, seen, apart, LOGIC, 0.0)]

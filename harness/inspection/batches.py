@@ -151,15 +151,20 @@ def _collate(collate: Any, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
+def taken(dataset: Any, count: int) -> list[Mapping[str, Any]]:
+    """The first rows of a data set, at hand or streamed; at most ``count``."""
     if hasattr(dataset, "__len__"):
-        return [dataset[i] for i in range(min(limit, len(dataset)))]
-    if iter(dataset) is iter(dataset):
+        return [dataset[i] for i in range(min(count, len(dataset)))]
+    return list(islice(iter(dataset), count))
+
+
+def _first_rows(dataset: Any, limit: int) -> list[Mapping[str, Any]]:
+    if not hasattr(dataset, "__len__") and iter(dataset) is iter(dataset):
         raise UsageError(
             f"the data set ({type(dataset).__name__}) can be read only once, so rows that are looked at here would be "
             "missing in the training: let __iter__ begin anew at each call, or give a list of the first rows"
         )
-    return list(islice(iter(dataset), limit))
+    return taken(dataset, limit)
 
 
 def light(batches: Sequence[Batch]) -> list[Batch]:

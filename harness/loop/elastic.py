@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.findings import Note
+from harness.inspection.batches import taken
 from harness.inspection.scratch import borrowed_model
 from harness.loop.looked_at import Loop
 from harness.loop.observed import STEPS, observed
@@ -107,7 +107,7 @@ def the_fisher_is_the_mean_of_squared_gradients(loop: Loop, note: Note) -> list[
     if elastic is None:
         return []
     estimate = getattr(elastic, "estimate", None)
-    rows = [row for row in islice(iter(loop.trainer.train_dataset), ROWS) if "labels" in row]
+    rows = [row for row in taken(loop.trainer.train_dataset, ROWS) if "labels" in row]
     if estimate is None or len(rows) < 2:
         note("the Fisher information is not estimated again: no estimate(trainer, rows), or no prepared rows")
         return []

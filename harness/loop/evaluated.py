@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import set_seed
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback
 
-from harness.inspection.batches import IGNORED, evaluation_set
+from harness.inspection.batches import IGNORED, evaluation_set, taken
 from harness.loop.put_back import put_back
 from harness.loop.short_run import unsaid
 
@@ -105,11 +104,4 @@ def reported(trainer: Trainer, count: int) -> frozenset[str]:
 def _first(dataset: Any, count: int) -> Any:
     if hasattr(dataset, "select"):
         return dataset.select(range(min(count, len(dataset))))
-    return list(_rows(dataset, count))
-
-
-def _rows(dataset: Any, count: int) -> Iterator[Any]:
-    if hasattr(dataset, "__len__"):
-        yield from (dataset[number] for number in range(min(count, len(dataset))))
-    else:
-        yield from islice(iter(dataset), count)
+    return taken(dataset, count)

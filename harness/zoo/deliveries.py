@@ -23,7 +23,6 @@ from harness.models.files import ModelFiles, read_files
 from harness.models.load import LoadOptions
 from harness.references import parse_reference
 from harness.training.data import without_bars
-from harness.training.manifest import adapter_scaling
 from harness.zoo.parts import CHATML, tokenizer_with
 
 Tensors = dict[str, torch.Tensor]
@@ -144,8 +143,3 @@ def delivered(folder: Path, *, same_as: Path | None = None, tuned_from: Path | N
         tuned_from=files_of(tuned_from) if tuned_from else None,
         **facts,
     )
-
-
-def scaling_of(model: PeftModel) -> dict[str, float]:
-    """What the training records of an adapter's scaling."""
-    return adapter_scaling(model)

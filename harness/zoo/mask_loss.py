@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from transformers import DataCollatorForSeq2Seq
 
-from harness.chat.template import encode
 from harness.zoo.exhibit import Fault, Setup
-from harness.zoo.parts import CHATML, ROWS, labelled, plain_trainer, tokenizer_with
+from harness.zoo.parts import CHATML, ROWS, last_answers, plain_trainer, tokenizer_with
 
 Loss = Callable[..., torch.Tensor]
 
@@ -37,12 +36,7 @@ def mean_of_tokens(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any =
 def _averaged_by(loss: Loss) -> Setup:
     """A trainer of the last answers with a ``compute_loss_func`` of the user's."""
     tokenizer = tokenizer_with(CHATML)
-    prepared = []
-    for row in ROWS:
-        ids = encode(tokenizer, row["messages"])
-        start = len(encode(tokenizer, row["messages"][:-1], generation_prompt=True))
-        prepared.append(labelled(ids, range(start, len(ids))))
-    trainer = plain_trainer(tokenizer, prepared, DataCollatorForSeq2Seq(tokenizer))
+    trainer = plain_trainer(tokenizer, last_answers(tokenizer), DataCollatorForSeq2Seq(tokenizer))
     trainer.compute_loss_func = loss
     return Setup(trainer=trainer, rows=ROWS)
 

@@ -11,6 +11,7 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Traine
 
 from harness.chat.probe import probe
 from harness.chat.record import chat_record
+from harness.chat.template import encode
 from harness.inspection.checkpoint import Checkpoint
 from harness.inspection.matching import inspect_batches
 from harness.inspection.stand_in import nowhere, stand_in_trainer, tiny_model
@@ -108,6 +109,16 @@ def prepared_as(trainer: Any, change: Callable[[list[int], list[int]], tuple[lis
 def labelled(ids: Sequence[int], learned: Container[int]) -> dict[str, list[int]]:
     """A prepared row of these ids, of which the positions in ``learned`` have labels."""
     return {"input_ids": list(ids), "labels": [token if i in learned else -100 for i, token in enumerate(ids)]}
+
+
+def last_answers(tokenizer: Any) -> list[dict[str, list[int]]]:
+    """Prepared rows of ``ROWS`` of which the last answers are learned; they are of unlike length."""
+    prepared = []
+    for row in ROWS:
+        ids = encode(tokenizer, row["messages"])
+        start = len(encode(tokenizer, row["messages"][:-1], generation_prompt=True))
+        prepared.append(labelled(ids, range(start, len(ids))))
+    return prepared
 
 
 def plain_trainer(

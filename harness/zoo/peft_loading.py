@@ -14,6 +14,7 @@ from harness.models.local import LocalModel
 from harness.models.weight_files import weights_sample
 from harness.provenance import WEIGHTS, files_digest
 from harness.training.data import without_bars
+from harness.training.manifest import adapter_scaling
 from harness.zoo.deliveries import (
     Tensors,
     adapted,
@@ -22,7 +23,6 @@ from harness.zoo.deliveries import (
     delivered,
     json_changed,
     saved,
-    scaling_of,
     tensors_changed,
 )
 from harness.zoo.exhibit import Fault, Setup
@@ -50,7 +50,7 @@ def _with_record(**options: Any) -> Path:
         base=str(on),
         base_weights=files_digest(on, WEIGHTS),
         base_sample=weights_sample(on),
-        adapter_scaling=scaling_of(model),
+        adapter_scaling=adapter_scaling(model),
     )
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from transformers import DataCollatorForSeq2Seq, Trainer
 
-from harness.chat.template import encode
 from harness.zoo.exhibit import Fault, Setup
 from harness.zoo.mask_loss import mean_of_tokens
-from harness.zoo.parts import CHATML, ROWS, labelled, loop_of, plain_trainer, tokenizer_with
+from harness.zoo.parts import CHATML, ROWS, last_answers, loop_of, plain_trainer, tokenizer_with
 
 ADD_UP = "training/gradients_of_micro_batches_add_up"
 
@@ -39,15 +38,12 @@ class _OwnShare(Trainer):  # type: ignore[misc]  # transformers has no types
 def answers_trainer(kind: Any = Trainer, **options: Any) -> Any:
     """A transformers trainer of the last answers, which are of unlike length, as an author of an own loss has it."""
     tokenizer = tokenizer_with(CHATML)
-    prepared = []
-    for row in ROWS:
-        ids = encode(tokenizer, row["messages"])
-        start = len(encode(tokenizer, row["messages"][:-1], generation_prompt=True))
-        prepared.append(labelled(ids, range(start, len(ids))))
     settings = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 3} | options
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`label_smoothing_factor` is deprecated", FutureWarning)
-        return plain_trainer(tokenizer, prepared, DataCollatorForSeq2Seq(tokenizer), kind=kind, **settings)
+        return plain_trainer(
+            tokenizer, last_answers(tokenizer), DataCollatorForSeq2Seq(tokenizer), kind=kind, **settings
+        )
 
 
 def _accumulated(kind: type[Trainer], scaled: bool | None = None) -> Setup:
