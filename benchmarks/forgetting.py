@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
-from showing import facts, markdown_table
+from showing import facts, markdown_table, show_table
 from starting import ROOT
+from tuned import loaded, manifest_of, sample_sets, trained
 
 from harness import acc, bits_per_byte, chrf
 from harness.gate import judge, margin_for
 from harness.models.fetch import Access
-from harness.models.load import LoadOptions, load
-from harness.models.local import LocalModel
+from harness.models.load import LoadOptions
 from harness.once import default_cache
-from harness.prose import python_prose
 from harness.records import Measurement, Reference, SampleSet, Verdict
-from harness.references import TRAINING_MANIFEST, parse_reference
-from harness.samples import read_samples, subset
 from harness.training.data import without_bars
 from harness.training.run import Trained
 from harness.training.stage_runs import merged
@@ -107,15 +100,15 @@ def main() -> None:
     """Train, measure, judge, show, and write down."""
     asked = _arguments()
     task = TASKS[asked.model]
-    sets = _sample_sets(task, asked.limit)
+    sets = sample_sets(task.samples, asked.limit)
     with tempfile.TemporaryDirectory() as scratch, without_bars():
         folder = asked.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        trained = {name: _trained(folder, name, task, keys) for name, keys in task.remedies().items()}
+        models = {name: _trained(folder, name, task, keys) for name, keys in task.remedies().items()}
         base = _measured(task.base, sets)
-        lines = [_judged(name, path, task, base, sets) for name, path in trained.items()]
+        lines = [_judged(name, path, task, base, sets) for name, path in models.items()]
     known = facts(task.base, 1, ROOT)
-    _show(lines)
+    show_table(_heads(lines), map(_cells, lines))
     if asked.output:
         _write(asked.output, asked.model, lines, base, sets, known)
 
@@ -125,25 +118,11 @@ def _trained(folder: Path, name: str, task: Task, keys: Mapping[str, Any]) -> Pa
     slug = "".join(letter if letter.isalnum() else "-" for letter in name)
     recipe, output = folder / f"{slug}.yaml", folder / slug
     recipe.write_text(yaml.safe_dump({**task.recipe, **keys, "model_name_or_path": task.base}), encoding="utf-8")
-    if not output.is_dir():
-        command = [sys.executable, "-m", "harness", "train", str(recipe), "--output", str(output)]
-        subprocess.run(command, check=True)  # noqa: S603 - this interpreter, these recipes
-    return output
-
-
-def _sample_sets(task: Task, limit: int | None) -> dict[str, SampleSet]:
-    data = ROOT / "suites" / "data"
-    read = {
-        "task": read_samples(task.samples),
-        "knowledge": read_samples(data / "general_knowledge.jsonl"),
-        "chat": read_samples(data / "quality.jsonl"),
-        "prose": python_prose(),
-    }
-    return {name: subset(each, limit, 0) for name, each in read.items()}
+    return trained(recipe, output)
 
 
 def _measured(ref: str, sets: Mapping[str, SampleSet]) -> dict[str, Measurement]:
-    model: LocalModel = load(parse_reference(ref), LoadOptions(Access(default_cache())))
+    model = loaded(ref)
     return {
         "task chrF": chrf(model, sets["task"]),
         "knowledge acc": acc(model, sets["knowledge"]),
@@ -152,18 +131,18 @@ def _measured(ref: str, sets: Mapping[str, SampleSet]) -> dict[str, Measurement]
     }
 
 
-def _whole(trained: Path, base: str) -> Path:
+def _whole(folder: Path, base: str) -> Path:
     """An adapter is measured merged: by itself it is asked with its base's generation settings, and may not stop."""
-    if not (trained / "adapter_config.json").is_file():
-        return trained
-    return merged(Trained(trained, base, {}), LoadOptions(Access(default_cache())))
+    if not (folder / "adapter_config.json").is_file():
+        return folder
+    return merged(Trained(folder, base, {}), LoadOptions(Access(default_cache())))
 
 
 def _judged(
-    name: str, trained: Path, task: Task, base: Mapping[str, Measurement], sets: Mapping[str, SampleSet]
+    name: str, folder: Path, task: Task, base: Mapping[str, Measurement], sets: Mapping[str, SampleSet]
 ) -> Line:
     """Each measurement against the base's, by the gate's own rule; all of one line are one family of comparisons."""
-    found = _measured(str(_whole(trained, task.base)), sets)
+    found = _measured(str(_whole(folder, task.base)), sets)
     verdicts = {
         what: judge(
             measurement,
@@ -174,8 +153,7 @@ def _judged(
         )
         for what, measurement in found.items()
     }
-    manifest = json.loads((trained / TRAINING_MANIFEST).read_text(encoding="utf-8"))
-    return Line(name, manifest, verdicts)
+    return Line(name, manifest_of(folder), verdicts)
 
 
 def _cells(line: Line) -> Iterator[str]:
@@ -191,14 +169,6 @@ def _cells(line: Line) -> Iterator[str]:
 
 def _heads(lines: Sequence[Line]) -> tuple[str, ...]:
     return ("remedy", "minutes", "peak MiB", *lines[0].verdicts)
-
-
-def _show(lines: Sequence[Line]) -> None:
-    table = Table(*_heads(lines))
-    for line in lines:
-        table.add_row(*_cells(line))
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
 
 
 def _write(

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,19 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from showing import facts, markdown_table
+from showing import facts, markdown_table, show_table
 from starting import ROOT
+from tuned import loaded, manifest_of, sample_sets, trained
 
 from harness import acc, bits_per_byte, chrf, stop_rate
-from harness.models.fetch import Access
-from harness.models.load import LoadOptions, load
-from harness.once import default_cache
-from harness.prose import python_prose
 from harness.records import Measurement, SampleSet
-from harness.references import TRAINING_MANIFEST, parse_reference
-from harness.samples import read_samples, subset
 from harness.training.data import without_bars
 from harness.training.recipe import base_reference
 
@@ -56,41 +47,19 @@ def main() -> None:
     base = bases.pop()
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
-        trained = [(recipe.stem, _trained(recipe, folder / recipe.stem)) for recipe in asked.recipes]
-        sets = _sample_sets(asked.samples, asked.limit)
+        models = [(recipe.stem, trained(recipe, folder / recipe.stem)) for recipe in asked.recipes]
+        sets = sample_sets(asked.samples, asked.limit)
         with without_bars():
-            lines = [Judged("base", {}, _scores(base, None, sets))]
-            lines += [Judged(name, _manifest(model), _scores(str(model), base, sets)) for name, model in trained]
+            lines = [Judged("base", {}, _scores(base, sets))]
+            lines += [Judged(name, manifest_of(model), _scores(str(model), sets)) for name, model in models]
     known = facts(base, 1, ROOT)
-    _show(lines)
+    show_table((*COLUMNS, *lines[0].scores), map(_cells, lines))
     if asked.output:
         asked.output.write_text(_page(lines, known, sets), encoding="utf-8")
 
 
-def _trained(recipe: Path, folder: Path) -> Path:
-    """Train in a process of its own, so that its peak of memory is its own; a folder that is there is taken."""
-    if not folder.is_dir():
-        command = [sys.executable, "-m", "harness", "train", str(recipe), "--output", str(folder)]
-        subprocess.run(command, check=True)  # noqa: S603 - this interpreter, these recipes
-    return folder
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((folder / TRAINING_MANIFEST).read_text(encoding="utf-8"))
-    return read
-
-
-def _sample_sets(task: Path, limit: int | None) -> dict[str, SampleSet]:
-    data = ROOT / "suites" / "data"
-    files = {"task": task, "knowledge": data / "general_knowledge.jsonl", "chat": data / "quality.jsonl"}
-    read = {name: read_samples(file) for name, file in files.items()}
-    return {name: subset(each, limit, 0) for name, each in (read | {"prose": python_prose()}).items()}
-
-
-def _scores(ref: str, base: str | None, sets: Mapping[str, SampleSet]) -> dict[str, Measurement]:
-    options = LoadOptions(Access(default_cache()), base=parse_reference(base) if base else None)
-    is_adapter = (Path(ref) / "adapter_config.json").is_file()
-    model = load(parse_reference(ref), options if is_adapter else LoadOptions(options.access))
+def _scores(ref: str, sets: Mapping[str, SampleSet]) -> dict[str, Measurement]:
+    model = loaded(ref)
     return {
         "task chrF": chrf(model, sets["task"]),
         "task stops": stop_rate(model, sets["task"]),
@@ -114,14 +83,6 @@ def _cells(line: Judged) -> Iterator[str]:
     else:
         yield from [""] * (len(COLUMNS) - 1)
     yield from (f"{each.value:.3f} ± {each.stderr:.3f}" for each in line.scores.values())
-
-
-def _show(lines: Sequence[Judged]) -> None:
-    table = Table(*COLUMNS, *lines[0].scores)
-    for line in lines:
-        table.add_row(*_cells(line))
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
 
 
 def _page(lines: Sequence[Judged], known: Sequence[tuple[str, str]], sets: Mapping[str, SampleSet]) -> str:

@@ -72,6 +72,15 @@ def show(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> None:
         console.print(f"[bold]{name}[/bold]: {text}", highlight=False)
 
 
+def show_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table of texts; a pipe gets lines that are wide enough for it."""
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    Console(width=None if console.is_terminal else 200).print(table)
+
+
 def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]], command: str, date: str) -> str:
     """Return the same as a Markdown page that names the command and the date."""
     return "\n".join(
