@@ -56,8 +56,13 @@ def _process() -> subprocess.Popen[str]:
     process = subprocess.Popen(  # noqa: S603 - this interpreter, this module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    atexit.register(process.kill)
+    atexit.register(_end, process)
     return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()  # closes its pipes and takes leave of it
 
 
 def serve() -> None:
