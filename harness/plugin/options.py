@@ -16,13 +16,12 @@ from harness.errors import UsageError
 from harness.gate import margin_for
 from harness.inspection.policy import declared_policy
 from harness.once import default_cache
-from harness.plugin.arguments import DEFAULT_MODEL
+from harness.plugin.named_models import model_to_equal, model_tuned_from, model_under_test
 from harness.records import SampleSet
-from harness.references import Kind, ModelRef, Trust, adapter_base, parse_reference, trained_from
+from harness.references import ModelRef, Trust
 from harness.report import check_suffix
 from harness.rows import read_rows
 from harness.samples import read_samples
-from harness.training.recipe import base_reference
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def read_options(config: pytest.Config) -> Options:
         raise UsageError(f"{both} each name training rows to inspect; give one of them.")
     if train_data is not None:
         read_rows(train_data)
-    model = _model(get("model"), recipe, get("trainer"), trust)
+    model = model_under_test(get("model"), recipe, get("trainer"), trust)
     baseline_dir = get("baseline_dir") or config.rootpath / "baselines"
     update = _update_name(get("baseline"), get("baseline_update") or get("baseline_update_new"))
     only_new = get("baseline_update_new")
@@ -104,8 +103,8 @@ def read_options(config: pytest.Config) -> Options:
     return Options(
         root=config.rootpath,
         model=model,
-        base_model=_base_model(get("base_model"), model, recipe, trust),
-        same_as=_same_as(get("same_as"), model, trust),
+        base_model=model_tuned_from(get("base_model"), model, recipe, trust),
+        same_as=model_to_equal(get("same_as"), model, trust),
         recipe=recipe,
         trainer=get("trainer"),
         train_data=train_data,
@@ -130,52 +129,6 @@ def read_options(config: pytest.Config) -> Options:
         cache=_cache(config),
         trust=trust,
     )
-
-
-def _model(text: str | None, recipe: Path | None, trainer: str | None, trust: Trust) -> ModelRef | None:
-    if text is None:
-        return None if recipe or trainer else parse_reference(DEFAULT_MODEL, trust)
-    if recipe:
-        raise UsageError("--model and --recipe both name the model under test; give one of them.")
-    return parse_reference(text, trust)
-
-
-def _base_model(text: str | None, model: ModelRef | None, recipe: Path | None, trust: Trust) -> ModelRef | None:
-    """Without --base-model: the adapter's base, what the training manifest names, or the demo's own base."""
-    if text is not None:
-        return parse_reference(text, trust)
-    if recipe is not None:
-        return parse_reference(base_reference(recipe), trust)
-    if model is None:
-        return None
-    if model.kind is Kind.DEMO:
-        return parse_reference("demo:base", trust)
-    if model.kind is Kind.ADAPTER:
-        return _base_of_adapter(model, trust)
-    base = trained_from(Path(model.location)) if model.kind is Kind.CHECKPOINT else None
-    return parse_reference(base, trust) if base else None
-
-
-def _same_as(text: str | None, model: ModelRef | None, trust: Trust) -> ModelRef | None:
-    if text is None:
-        return None
-    if model is None:
-        raise UsageError("--same-as says what --model must be equal to; give it with --model.")
-    same = parse_reference(text, trust)
-    if (same.kind, same.location, same.revision) == (model.kind, model.location, model.revision):
-        raise UsageError(f"--same-as {text}: this is --model itself; name what it was made from.")
-    return same
-
-
-def _base_of_adapter(model: ModelRef, trust: Trust) -> ModelRef:
-    named = adapter_base(Path(model.location))
-    try:
-        return parse_reference(named, trust)
-    except UsageError as error:
-        raise UsageError(
-            f"{model.text}: its adapter_config.json names the base {named!r}, which cannot be used ({error}); "
-            "say where it is with --base-model."
-        ) from None
 
 
 def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
