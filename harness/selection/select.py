@@ -11,6 +11,8 @@ from typing import Any
 
 from harness.chat.control import special_tokens
 from harness.errors import InvalidRunError, UsageError
+from harness.journal import opened_journal
+from harness.models import Completion
 from harness.models.local import LocalModel
 from harness.models.sampling import Sampling
 from harness.once import unfinished_of
@@ -18,7 +20,6 @@ from harness.provenance import file_digest, versions
 from harness.records import SampleSet
 from harness.samples import subset
 from harness.selection.choosing import Choice, choose
-from harness.selection.journal import opened_journal
 from harness.selection.prompts import read_prompts
 from harness.selection.scoring import RULES, Against, Scoring, scored_against
 
@@ -81,11 +82,12 @@ def select(prepared: Prepared, teacher: LocalModel) -> list[Choice]:
     scoring = Scoring(RULES[wanted.metric], prepared.against, special_tokens(teacher.tokenizer))
     with opened_journal(unfinished_of(wanted.output), inputs) as journal:
         asked = {sample.id: sample.messages for sample in prepared.prompts}
-        for batch in teacher.sample(asked, wanted.sampling, wanted.k, journal.answers):
-            journal.add(batch)
+        answers = {name: [_completion(one) for one in many] for name, many in journal.answers.items()}
+        for batch in teacher.sample(asked, wanted.sampling, wanted.k, answers):
+            journal.add({name: [asdict(answer) for answer in many] for name, many in batch.items()})
+            answers |= {name: list(many) for name, many in batch.items()}
         choices = [
-            choose(sample, scoring.scored(sample, journal.answers[sample.id]), wanted.min_score)
-            for sample in prepared.prompts
+            choose(sample, scoring.scored(sample, answers[sample.id]), wanted.min_score) for sample in prepared.prompts
         ]
         rows = [_row(choice, inputs, scoring.signature) for choice in choices if choice.kept]
         if not rows:
@@ -112,6 +114,10 @@ def _inputs(prepared: Prepared, teacher: LocalModel) -> dict[str, Any]:
         "sampling": asdict(wanted.sampling),
         "versions": {name: found[name] for name in COMPUTING},
     }
+
+
+def _completion(fields: Mapping[str, Any]) -> Completion:
+    return Completion(fields["text"], fields["raw"], tuple(fields["ids"]), fields["finish"])
 
 
 def _row(choice: Choice, inputs: Mapping[str, Any], signature: str) -> dict[str, Any]:

@@ -9,34 +9,31 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from harness.errors import UsageError
-from harness.models import Completion
 from harness.provenance import object_digest
 
 ANSWERS = "answers.jsonl"
 
 
 class Journal:
-    """The answers of one run by prompt id, those of earlier attempts included; ``finished`` when they are used up."""
+    """What one run was answered, as JSON by name, earlier attempts included; ``finished`` when it is used up."""
 
-    def __init__(self, file: Path, answers: dict[str, list[Completion]]) -> None:
+    def __init__(self, file: Path, answers: dict[str, Any]) -> None:
         self.file = file
         self.answers = answers
         self.finished = False
 
-    def add(self, batch: Mapping[str, Sequence[Completion]]) -> None:
+    def add(self, batch: Mapping[str, Any]) -> None:
         """Write a batch down and keep it; raises UsageError where the disk takes no more."""
-        line = {name: [asdict(answer) for answer in answers] for name, answers in batch.items()}
-        _append(self.file, line)
-        self.answers |= {name: list(answers) for name, answers in batch.items()}
+        _append(self.file, batch)
+        self.answers |= batch
 
 
 @contextmanager
@@ -76,8 +73,7 @@ def _read(file: Path, inputs: Mapping[str, Any]) -> Journal:
             "remove the folder, or name another --output."
         )
     os.truncate(file, whole)
-    taken = {name: [_completion(one) for one in many] for batch in batches for name, many in batch.items()}
-    return Journal(file, taken)
+    return Journal(file, {name: answer for batch in batches for name, answer in batch.items()})
 
 
 def _whole_lines(file: Path) -> tuple[list[dict[str, Any]], int]:
@@ -94,10 +90,6 @@ def _whole_lines(file: Path) -> tuple[list[dict[str, Any]], int]:
         lines.append(line)
         size += len(raw)
     return lines, size
-
-
-def _completion(fields: Mapping[str, Any]) -> Completion:
-    return Completion(fields["text"], fields["raw"], tuple(fields["ids"]), fields["finish"])
 
 
 def _append(file: Path, line: Mapping[str, Any]) -> None:
