@@ -20,6 +20,7 @@ LAYERS = {
     "harness.rows": 1,
     "harness.prose": 1,
     "harness.once": 1,
+    "harness.benchmarks": 1,
     "harness.journal": 1,
     "harness.dataset": 1,
     "harness.statistics": 1,
