@@ -29,9 +29,13 @@ class FakeModel:
     name: str = "fake"
     template_digest: str = "t0"
     limits: list[int] = field(default_factory=list)
+    stops: list[tuple[str, ...]] = field(default_factory=list)
 
-    def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Messages | str], *, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> list[Completion]:
         self.limits.append(max_new_tokens)
+        self.stops.append(tuple(stop))
         replies = [self.answers[prompt if isinstance(prompt, str) else prompt[-1]["content"]] for prompt in prompts]
         return [reply if isinstance(reply, Completion) else completion(reply) for reply in replies]
 

@@ -72,7 +72,7 @@ class ByToken(LocalModel):
 
 
 class Chinese(ByToken):
-    def _generate(self, prompts, max_new_tokens):
+    def _generate(self, prompts, max_new_tokens, stop):
         ids = self.tokenizer.encode("饕餮", add_special_tokens=False)
         return [self._completion([*ids, *sorted(self.stop_ids)[:1]]) for _ in prompts]
 
@@ -92,7 +92,7 @@ def test_a_text_that_was_decoded_token_by_token_is_found(loaded):
 class PaddedOnTheRight(LocalModel):
     """New tokens follow the padding, and the padding is seen."""
 
-    def _generate(self, prompts, max_new_tokens):
+    def _generate(self, prompts, max_new_tokens, stop):
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         padded = [[*ids, *[self.pad_id] * (width - len(ids))] for ids in encoded]
@@ -113,7 +113,7 @@ def test_padding_that_changes_answers_is_found(loaded):
 class Flipping(LocalModel):
     """Answers in a batch with the second choice wherever it is asked."""
 
-    def _generate(self, prompts, max_new_tokens):
+    def _generate(self, prompts, max_new_tokens, stop):
         return [self._completion([self.first if len(prompts) == 1 else self.second]) for _ in prompts]
 
 
@@ -146,7 +146,7 @@ def test_rows_without_a_token_must_not_be_likely(loaded):
 
 def test_an_id_beyond_the_vocabulary_is_found_in_the_answer(loaded):
     class Beyond(LocalModel):
-        def _generate(self, prompts, max_new_tokens):
+        def _generate(self, prompts, max_new_tokens, stop):
             return [replace(self._completion([5]), ids=(5, 10**6)) for _ in prompts]
 
     findings = answers.answers_stay_in_the_vocabulary(engine(loaded, Beyond), SAMPLES)

@@ -115,7 +115,7 @@ def ends_in_a_loop(completion: Completion) -> bool:
     An answer that ended by itself is no loop, however often it repeats ("ha ha ha", a refrain, a table's rule).
     """
     ids = completion.ids
-    if completion.finish == "terminator":
+    if completion.finish != "length":
         return False
     for period in range(1, len(ids) // LEAST_REPEATS + 1):
         length = period

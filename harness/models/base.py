@@ -14,13 +14,14 @@ class Completion:
     """A greedy answer to one prompt.
 
     ``text`` is without control tokens; ``raw`` is the same ids decoded with them. ``finish`` is ``terminator`` when
-    the last id is one of the model's stop ids, ``length`` when the limit cut the answer off.
+    the last id is one of the model's stop ids, ``stop`` when one of the stop strings that were asked for ended the
+    answer (``text`` then ends before it; ``raw`` and ``ids`` hold it), ``length`` when the limit cut the answer off.
     """
 
     text: str
     raw: str
     ids: tuple[int, ...]
-    finish: Literal["terminator", "length"]
+    finish: Literal["terminator", "stop", "length"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,13 @@ class Model(Protocol):
         """Short hash of the chat template that ``generate`` renders messages with."""
         ...
 
-    def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
-        """Greedy completions, in the order of the prompts. A text is encoded as it is; messages are rendered."""
+    def generate(
+        self, prompts: Sequence[Messages | str], *, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> list[Completion]:
+        """Greedy completions, in the order of the prompts. A text is encoded as it is; messages are rendered.
+
+        A stop string ends an answer as soon as the answer's text holds it, in whatever tokens.
+        """
         ...
 
     def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:

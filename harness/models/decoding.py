@@ -26,13 +26,13 @@ def decode(
     module: Any,
     prompts: Sequence[Sequence[int]],
     *,
-    stop_ids: frozenset[int],
+    ended: Callable[[Sequence[int]], bool],
     pad_id: int,
     max_new_tokens: int,
     choose: Choose = likeliest,
     copies: int = 1,
 ) -> list[list[int]]:
-    """New ids of a batch: up to and including the first stop id, or ``max_new_tokens`` of them.
+    """New ids of a batch: of each row the shortest answer that has ``ended``, or ``max_new_tokens`` of them.
 
     Each prompt has ``copies`` answers, one after the other. Only the arguments decide: sampling, penalties and minimum
     lengths of the checkpoint's generation config do not. Raises InvalidRunError where the model computes NaN.
@@ -47,7 +47,7 @@ def decode(
         newest = choose(steps.logits, alive, place)
         for row, token in zip(alive, newest, strict=True):
             answers[row].append(token)
-        going = [at for at, token in enumerate(newest) if token not in stop_ids]
+        going = [at for at, row in enumerate(alive) if not ended(answers[row])]
         if not going or place + 1 == max_new_tokens:
             break
         if len(going) < len(alive):

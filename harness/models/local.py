@@ -14,6 +14,7 @@ from harness.models.batches import Budget, Track, longest_first, silently
 from harness.models.decoding import Choose, decode, likeliest
 from harness.models.likelihood import score
 from harness.models.sampling import Sampling, drawn
+from harness.models.stop_strings import StopStrings
 from harness.models.tokens import encode, rolling_windows, split_pair
 from harness.models.virtual_tokens import virtual_tokens
 from harness.records import Message, Messages
@@ -58,9 +59,15 @@ class LocalModel:
         stated = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or LONGEST_WINDOW
         return int(min(stated, LONGEST_WINDOW)) - virtual_tokens(self.module)
 
-    def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Messages | str], *, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> list[Completion]:
         """Greedy completions, in the order of the prompts; see ``Model``."""
-        return self._once(("generate", _key(prompts), max_new_tokens), lambda: self._generate(prompts, max_new_tokens))
+        strings = StopStrings(self.tokenizer, tuple(stop))
+        return self._once(
+            ("generate", _key(prompts), max_new_tokens, strings.strings),
+            lambda: list(map(strings.cut, self._generate(prompts, max_new_tokens, strings))),
+        )
 
     def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
         """Log-likelihood of each continuation after its context; see ``Model``."""
@@ -102,16 +109,20 @@ class LocalModel:
         for batch in self.track([batch for batch in batches if batch], "sampling"):
             streams = [f"{names[index]}\n{copy}" for index in batch for copy in range(copies)]
             answers = self._decode(
-                [encoded[index] for index in batch], sampling.max_new_tokens, drawn(streams, sampling), copies
+                [encoded[index] for index in batch],
+                sampling.max_new_tokens,
+                StopStrings(self.tokenizer),
+                drawn(streams, sampling),
+                copies,
             )
             yield {names[index]: answers[copies * place : copies * (place + 1)] for place, index in enumerate(batch)}
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings) -> list[Completion]:
         encoded = self._with_room(prompts, max_new_tokens)
         lengths = [len(ids) + max_new_tokens for ids in encoded]
         answers: dict[int, Completion] = {}
         for batch in self.track(list(longest_first(lengths, self.budget)), "generating"):
-            chosen = self._decode([encoded[index] for index in batch], max_new_tokens)
+            chosen = self._decode([encoded[index] for index in batch], max_new_tokens, stop)
             answers.update(zip(batch, chosen, strict=True))
         return [answers[index] for index in range(len(encoded))]
 
@@ -129,13 +140,14 @@ class LocalModel:
         self,
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
+        stop: StopStrings,
         choose: Choose = likeliest,
         copies: int = 1,
     ) -> list[Completion]:
         answers = decode(
             self.module,
             prompts,
-            stop_ids=self.stop_ids,
+            ended=lambda ids: ids[-1] in self.stop_ids or stop.end(ids),
             pad_id=self.pad_id,
             max_new_tokens=max_new_tokens,
             choose=choose,

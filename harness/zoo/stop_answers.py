@@ -15,6 +15,7 @@ from harness.models.base import Completion
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
+from harness.models.stop_strings import StopStrings
 from harness.records import Finding, Messages, Sample, SampleSet
 from harness.references import parse_reference
 from harness.zoo.exhibit import Fault, Setup
@@ -58,7 +59,12 @@ class WithoutAnEnd(LocalModel):
 class PaddedOnTheRight(LocalModel):
     """A batch of prompts with the padding behind them, where the new tokens go on."""
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+    def _generate(
+        self,
+        prompts: Sequence[Messages | str],
+        max_new_tokens: int,
+        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
+    ) -> list[Completion]:
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         rows = torch.tensor([[*ids, *[self.pad_id] * (width - len(ids))] for ids in encoded])

@@ -49,9 +49,11 @@ def _asked() -> SampleSet:
 class Streamed(LocalModel):
     """A model whose answers are put together token by token as they come."""
 
-    def generate(self, prompts: Sequence[Messages | str], *, max_new_tokens: int) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Messages | str], *, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> list[Completion]:
         """Greedy completions whose text is the tokens' texts, one after the other."""
-        whole = super().generate(prompts, max_new_tokens=max_new_tokens)
+        whole = super().generate(prompts, max_new_tokens=max_new_tokens, stop=stop)
         return [replace(answer, text=self._joined(answer.ids)) for answer in whole]
 
     def _joined(self, ids: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from harness.metrics.stopping import stop_rate
 from harness.metrics.text_loss import bits_per_byte
 from harness.models.base import Completion
 from harness.models.local import LocalModel
+from harness.models.stop_strings import StopStrings
 from harness.records import Finding, Messages, Sample, SampleSet
 from harness.zoo.deliveries import adapted, base, delivered, merged, saved
 from harness.zoo.exhibit import Setup, Trap
@@ -42,7 +43,12 @@ def engine(module: Any = None, kind: type[LocalModel] = LocalModel) -> LocalMode
 class WithoutCache(LocalModel):
     """Every token from a whole forward pass, one prompt at a time."""
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+    def _generate(
+        self,
+        prompts: Sequence[Messages | str],
+        max_new_tokens: int,
+        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
+    ) -> list[Completion]:
         return [self._completion(self._answer(self._prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
 
     def _answer(self, prompt: list[int], max_new_tokens: int) -> list[int]:
@@ -57,7 +63,12 @@ class WithoutCache(LocalModel):
 class WithoutPositions(LocalModel):
     """Prompts padded on the left, without position ids: rotary positions are relative, so nothing changes."""
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[Completion]:
+    def _generate(
+        self,
+        prompts: Sequence[Messages | str],
+        max_new_tokens: int,
+        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
+    ) -> list[Completion]:
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         rows = torch.tensor([[self.pad_id] * (width - len(ids)) + ids for ids in encoded])
