@@ -20,7 +20,7 @@ PROMPTS = [
     "海边的大门",
     "The old man opened the gate and",
     "One, two, three,",
-    "def main():\n",
+    "<|im_start|>user\nHi!<|im_end|>\n<|im_start|>assistant\n",
 ]
 NEW = 48
 
@@ -54,7 +54,7 @@ def test_answers_are_those_of_lm_eval(model):
         ours = model.generate(PROMPTS, max_new_tokens=NEW, stop=stop)
         assert [answer.text for answer in ours] == theirs.generate_until(requests, disable_tqdm=True)
         seen |= {answer.finish for answer in ours}
-    assert seen >= {"stop", "terminator" if "tuned" in model.name else "length"}
+    assert seen >= {"stop", "length"} | ({"terminator"} if model.name == "demo:tuned" else set())
 
 
 def test_no_row_of_a_batch_decides_where_another_ends(model):
