@@ -31,6 +31,27 @@ def acc_norm(model: Model, samples: SampleSet, *, chat: bool = False) -> Measure
 def _multiple_choice(
     metric: str, model: Model, samples: SampleSet, chat: bool, length: Callable[[str], int]
 ) -> Measurement:
+    totals = choice_likelihoods(metric, model, samples, chat=chat)
+    scores, undefined = [], []
+    for sample, likelihoods in zip(samples, totals, strict=True):
+        weighed = [total / length(choice) for total, choice in zip(likelihoods, sample.choices, strict=True)]
+        best = max(range(len(weighed)), key=weighed.__getitem__)  # the first wins a tie, as numpy.argmax has it
+        scores.append((float(best == sample.target),))
+        if any(map(math.isnan, weighed)):
+            undefined.append(sample.id)
+
+    return measure(
+        metric,
+        samples,
+        scores,
+        signature=choice_signature(model, chat=chat),
+        chance=math.fsum(1 / len(sample.choices) for sample in samples) / len(samples),
+        problems=undefined_likelihoods(undefined, len(samples)),
+    )
+
+
+def choice_likelihoods(metric: str, model: Model, samples: SampleSet, *, chat: bool) -> list[list[float]]:
+    """The log-likelihood of every choice of each sample, in their order; refuses samples that are no questions."""
     require_samples(metric, samples)
     for sample in samples:
         _require_choices(metric, sample, samples.name)
@@ -44,25 +65,13 @@ def _multiple_choice(
     ]
     replies = model.loglikelihood(pairs)
     require_one_each(metric, len(pairs), len(replies))
-
     totals = iter(reply.total for reply in replies)
-    scores, undefined = [], []
-    for sample in samples:
-        weighed = [next(totals) / length(choice) for choice in sample.choices]
-        best = max(range(len(weighed)), key=weighed.__getitem__)  # the first wins a tie, as numpy.argmax has it
-        scores.append((float(best == sample.target),))
-        if any(map(math.isnan, weighed)):
-            undefined.append(sample.id)
+    return [[next(totals) for _ in sample.choices] for sample in samples]
 
-    layout = f"format:chat|delimiter:none|template:{model.template_digest}" if chat else "format:plain|delimiter:space"
-    return measure(
-        metric,
-        samples,
-        scores,
-        signature=layout,
-        chance=math.fsum(1 / len(sample.choices) for sample in samples) / len(samples),
-        problems=_undefined_likelihoods(undefined, len(samples)),
-    )
+
+def choice_signature(model: Model, *, chat: bool) -> str:
+    """The part of a signature that tells how choices were put to the model."""
+    return f"format:chat|delimiter:none|template:{model.template_digest}" if chat else "format:plain|delimiter:space"
 
 
 def _unweighed(_choice: str) -> int:
@@ -82,7 +91,8 @@ def _require_choices(metric: str, sample: Sample, name: str) -> None:
         )
 
 
-def _undefined_likelihoods(undefined: list[str], n: int) -> tuple[str, ...]:
+def undefined_likelihoods(undefined: list[str], n: int) -> tuple[str, ...]:
+    """Why these samples, of ``n``, make a broken run; empty where there are none."""
     if not undefined:
         return ()
     return (
