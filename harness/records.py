@@ -53,7 +53,7 @@ class SampleSet:
         return len(self.samples)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are millions of them: measurements times samples
 class SampleScore:
     """The score of one sample: one number, or the segment statistics of a corpus metric (BLEU: 10 counts)."""
 
@@ -121,8 +121,8 @@ class Verdict:
     """One row of the report. Numbers are None where the outcome has none.
 
     ``drop`` is positive where the model got worse, whichever way the metric points; ``low`` and ``high`` are its
-    one-sided bounds at 1 - alpha; ``p`` is adjusted for all comparisons of the run. ``detectable`` is the smallest
-    drop that this many samples would have shown with a power of 80 %. ``lost`` and ``won`` hold sample ids that
+    one-sided bounds at 1 - alpha; ``p`` is adjusted for all comparisons of the run, ``p_alone`` is not. ``detectable`` is
+    the smallest drop that this many samples would have shown with a power of 80 %. ``lost`` and ``won`` hold sample ids that
     went from right to wrong and from wrong to right (for scores that are not 0 or 1: that got worse or better).
     """
 
@@ -138,6 +138,7 @@ class Verdict:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    p_alone: float | None = None
     n: int = 0
     margin: float | None = None
     detectable: float | None = None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.gate import MARGINS, explain, judge, margin_for, missing
+from harness.gate import MARGINS, explain, judge, judged_together, margin_for, missing
 from harness.records import Measurement, Outcome, Reference, SampleScore
 
 
@@ -308,3 +308,24 @@ def test_an_unknown_metric_has_no_margin_and_the_nearest_is_named():
     assert margin_for("mine", {"mine": 0.5}) == 0.5
     with pytest.raises(UsageError, match=r"'acc_nrom'.*did you mean acc_norm"):
         margin_for("acc_nrom")
+
+
+def test_once_the_run_is_known_a_second_regression_speaks_up():
+    clear, close = flips(200, 120, lost=20), flips(200, 120, lost=9, won=1)
+    verdicts = [verdict(*scores, comparisons=5) for scores in (close, clear, clear, clear)]
+    assert [each.outcome for each in verdicts] == [Outcome.INCONCLUSIVE, *[Outcome.REGRESSED] * 3]
+    together = judged_together(verdicts, alpha=0.05, comparisons=5)
+    assert together[0].outcome is Outcome.REGRESSED
+    assert (together[0].p, verdicts[0].p) == pytest.approx((2 * 11 / 1024, 5 * 11 / 1024))
+    assert together[0].reason.endswith("now that the whole run is known")
+    assert all(each.p <= before.p for each, before in zip(together, verdicts, strict=True))
+
+
+def test_a_run_without_a_regression_has_none_when_judged_together():
+    verdicts = [verdict(*flips(200, 120, lost=9, won=1), comparisons=5), verdict(*flips(200, 50, 0, 60), comparisons=5)]
+    assert judged_together(verdicts, alpha=0.05, comparisons=5)[0].outcome is Outcome.INCONCLUSIVE
+
+
+def test_verdicts_without_numbers_stay_as_they_are():
+    new = judge(measured([1, 0]), Reference("baseline main", None), margin=0.02, alpha=0.05, comparisons=3)
+    assert judged_together([new], alpha=0.05, comparisons=3) == [new]

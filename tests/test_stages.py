@@ -189,9 +189,9 @@ def test_without_stages_the_case_is_skipped_and_adjusts_no_p_value(pytester):
     suite = pytester.path / "suites" / "test_forgetting.py"
     suite.parent.mkdir()
     suite.write_text(
-        "import pytest\nfrom harness.plugin.state import COMPARISONS\n\n"
+        "import pytest\nfrom harness.plugin.state import PROCESS\n\n"
         "def test_stages(stage_pair, gate): pass\n\n"
-        "def test_other(gate, pytestconfig): assert pytestconfig.stash[COMPARISONS] == 1\n",
+        "def test_other(gate, pytestconfig): assert pytestconfig.stash[PROCESS].comparisons == 1\n",
         encoding="utf-8",
     )
     result = pytester.runpytest_subprocess("suites", "-rs")

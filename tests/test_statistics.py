@@ -22,6 +22,7 @@ from harness.statistics import (
     mean_bounds,
     mean_stderr,
     sign_flip_p,
+    step_down,
     tango_bounds,
     value_of,
 )
@@ -183,14 +184,48 @@ def test_adjusting_multiplies_and_ends_at_one():
     assert adjusted(0.5, 4) == 1.0
 
 
-@pytest.mark.parametrize(("n", "discordant", "comparisons"), [(200, 0, 1), (200, 24, 1), (500, 60, 12), (60, 3, 5)])
-def test_the_detectable_drop_is_found_four_times_in_five(n, discordant, comparisons):
+def test_holm_multiplies_the_smallest_by_all_and_the_largest_by_what_is_left():
+    assert step_down([0.04, 0.01, 0.03], 3) == pytest.approx([0.06, 0.03, 0.06])
+    assert step_down([0.01, 0.6], 5) == [0.05, 1.0]
+    assert step_down([], 4) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 5), st.floats(0.01, 0.4))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_holm_rejects_what_its_procedure_walks_down_to(p_values, unseen, alpha):
+    comparisons = len(p_values) + unseen
+    rejected = set()
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[place] * (comparisons - rank) > alpha:
+            break
+        rejected.add(place)
+    found = step_down(p_values, comparisons)
+    assert {place for place, p in enumerate(found) if p <= alpha} == rejected
+    assert min(found) == adjusted(min(p_values), comparisons)
+
+
+@pytest.mark.parametrize(
+    ("n", "discordant", "comparisons", "least"),
+    [
+        (200, 0, 1, 0.0),
+        (200, 24, 1, 0.0),
+        (500, 60, 12, 0.0),
+        (60, 3, 5, 0.0),
+        (2_000, 40, 1, 0.025),
+        (900, 90, 3, 0.05),
+    ],
+)
+def test_the_detectable_drop_is_found_four_times_in_five(n, discordant, comparisons, least):
     alpha = 0.05 / comparisons
-    drop = detectable_pairs(n, discordant, alpha)
+    drop = detectable_pairs(n, discordant, alpha, least)
     rate = max(drop, discordant / n)
     pairs = np.random.default_rng(7).multinomial(n, [(rate + drop) / 2, (rate - drop) / 2, 1 - rate], size=4_000)
     seen, counted = np.unique(pairs[:, :2], axis=0, return_counts=True)
-    found = sum(times for (lost, won), times in zip(seen, counted, strict=True) if mcnemar_p(lost, won) <= alpha)
+    found = sum(
+        times
+        for (lost, won), times in zip(seen, counted, strict=True)
+        if mcnemar_p(lost, won) <= alpha and lost - won >= n * least
+    )
     assert 0.77 <= found / 4_000 <= 0.86
 
 
@@ -201,12 +236,14 @@ def test_no_drop_is_detectable_below_the_fewest_pairs():
 
 
 def test_exact_and_approximate_power_meet():
-    exact, approximate = (detectable_pairs(20_000, EXACT_PAIRS + more, 0.01) for more in (0, 1))
-    assert exact == pytest.approx(approximate, rel=0.02)
+    for least in (0.0, 0.02):
+        exact, approximate = (detectable_pairs(20_000, EXACT_PAIRS + more, 0.01, least) for more in (0, 1))
+        assert exact == pytest.approx(approximate, rel=0.02)
 
 
 def test_a_detectable_difference_needs_spread_and_groups():
     assert detectable_difference(0.01, 100, 0.05) == pytest.approx(0.01 * (1.6449 + 0.8416), rel=1e-3)
+    assert detectable_difference(0.01, 100, 0.05, least=0.05) == pytest.approx(0.05 + 0.01 * 0.8416, rel=1e-3)
     assert detectable_difference(0.0, 100, 0.05) is None
     assert detectable_difference(math.nan, 1, 0.05) is None
     assert detectable_difference(0.01, 4, 0.05) is None

@@ -12,7 +12,6 @@ from harness.statistics import (
     Floats,
     PairedCorpus,
     above_chance_p,
-    adjusted,
     corpus_stderr,
     detectable_difference,
     detectable_pairs,
@@ -28,26 +27,30 @@ from harness.statistics import (
 class Evidence:
     """``drop`` is positive where the model got worse; ``detectable`` would have shown with a power of 80 %.
 
-    ``p`` is one-sided, in the direction in which the value moved, and adjusted for all comparisons of the run.
+    ``p_alone`` is one-sided, in the direction in which the value moved, as if this were the only comparison.
     ``bounds`` are the one-sided bounds of the drop at 1 - alpha, None where there are too few samples for any.
     """
 
     drop: float
-    p: float
+    p_alone: float
     bounds: tuple[float, float] | None
     detectable: float | None
     lost: tuple[str, ...]
     won: tuple[str, ...]
 
 
-def weigh(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
-    """McNemar for right or wrong, sign flips for a mean, randomisation for a corpus metric."""
+def weigh(pairs: Pairs, alpha: float, comparisons: int, least: float) -> Evidence:
+    """McNemar for right or wrong, sign flips for a mean, randomisation for a corpus metric.
+
+    ``least`` is the drop below which none would be called a regression.
+    """
+    level = alpha / comparisons
     if pairs.aggregate is not None:
-        return _corpus(pairs, pairs.aggregate, alpha, comparisons)
+        return _corpus(pairs, pairs.aggregate, alpha, level, least)
     # McNemar takes every flip as independent evidence, which the translations of one question are not.
     if pairs.binary and pairs.clusters == len(pairs.ids):
-        return _flips(pairs, alpha, comparisons)
-    return _mean(pairs, alpha, comparisons)
+        return _flips(pairs, alpha, level, least)
+    return _mean(pairs, alpha, level, least)
 
 
 def above_chance(pairs: Pairs, chance: float, alpha: float) -> bool:
@@ -67,22 +70,22 @@ def stderr(rows: Floats, pairs: Pairs) -> float:
     return corpus_stderr(pairs.aggregate, rows, pairs.codes)
 
 
-def _flips(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
+def _flips(pairs: Pairs, alpha: float, level: float, least: float) -> Evidence:
     n = len(pairs.ids)
     lost, won = _worse_and_better(pairs, pairs.differences)
     fewer, more = sorted((len(lost), len(won)))
     return Evidence(
         drop=(len(lost) - len(won)) / n,
-        p=adjusted(mcnemar_p(more, fewer), comparisons),
+        p_alone=mcnemar_p(more, fewer),
         bounds=tango_bounds(len(lost), len(won), n, alpha),
-        detectable=detectable_pairs(n, fewer + more, alpha / comparisons),
+        detectable=detectable_pairs(n, fewer + more, level, least),
         lost=lost,
         won=won,
     )
 
 
-def _mean(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
-    level, differences = alpha / comparisons, pairs.differences
+def _mean(pairs: Pairs, alpha: float, level: float, least: float) -> Evidence:
+    differences = pairs.differences
     lost, won = _worse_and_better(pairs, differences)
     drop = float(differences.mean())
     towards = differences if drop > 0 else -differences
@@ -90,16 +93,15 @@ def _mean(pairs: Pairs, alpha: float, comparisons: int) -> Evidence:
     agree = pairs.binary and not lost and not won
     return Evidence(
         drop=drop,
-        p=adjusted(sign_flip_p(towards, pairs.codes, level), comparisons),
+        p_alone=sign_flip_p(towards, pairs.codes, level),
         bounds=tango_bounds(0, 0, pairs.clusters, alpha) if agree else mean_bounds(differences, pairs.codes, alpha),
-        detectable=detectable_difference(mean_stderr(differences, pairs.codes), pairs.clusters, level),
+        detectable=detectable_difference(mean_stderr(differences, pairs.codes), pairs.clusters, level, least),
         lost=lost,
         won=won,
     )
 
 
-def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, comparisons: int) -> Evidence:
-    level = alpha / comparisons
+def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, level: float, least: float) -> Evidence:
     before, after = pairs.values
     drop = pairs.sign * (before - after)
     paired = PairedCorpus.of(aggregate, pairs.before, pairs.after, pairs.codes, pairs.sign)
@@ -109,9 +111,9 @@ def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, comparisons: int) 
     lost, won = _worse_and_better(pairs, shifts)
     return Evidence(
         drop=drop,
-        p=adjusted(towards.randomisation_p(level) if drop else 1.0, comparisons),
+        p_alone=towards.randomisation_p(level) if drop else 1.0,
         bounds=None if pairs.clusters < 2 else _quantiles(resampled, alpha),
-        detectable=detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level),
+        detectable=detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level, least),
         lost=lost,
         won=won,
     )

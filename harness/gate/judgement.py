@@ -9,6 +9,7 @@ from harness.errors import InvalidRunError, UsageError
 from harness.gate.evidence import Evidence, above_chance, stderr, weigh
 from harness.gate.pairing import Pairs, join, listed, tabulate, value_fault, why_not_comparable
 from harness.records import Measurement, Outcome, Reference, Verdict
+from harness.statistics import adjusted
 
 
 def judge(measurement: Measurement, reference: Reference, *, margin: float, alpha: float, comparisons: int) -> Verdict:
@@ -48,8 +49,9 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
         return replace(verdict, outcome=Outcome.NOT_COMPARABLE, reason=difference)
 
     pairs = join(old, new)
-    evidence = weigh(pairs, alpha, comparisons)
-    outcome, reason = _decide(pairs, evidence, measurement.chance, margin, alpha)
+    evidence = weigh(pairs, alpha, comparisons, material(margin))
+    p = adjusted(evidence.p_alone, comparisons)
+    outcome, reason = _decide(pairs, evidence, p, measurement.chance, margin, alpha)
     before, after = pairs.values
     whole = len(pairs.ids) == len(measurement.scores)
     return replace(
@@ -62,7 +64,8 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
         drop=evidence.drop,
         low=evidence.bounds[0] if evidence.bounds else None,
         high=evidence.bounds[1] if evidence.bounds else None,
-        p=evidence.p,
+        p=p,
+        p_alone=evidence.p_alone,
         n=len(pairs.ids),
         detectable=evidence.detectable,
         lost=evidence.lost,
@@ -125,18 +128,35 @@ def _check_numbers(margin: float, alpha: float, comparisons: int) -> None:
         raise UsageError(f"{comparisons} comparisons are planned, but a verdict is one at least")
 
 
-def _decide(pairs: Pairs, evidence: Evidence, chance: float | None, margin: float, alpha: float) -> tuple[Outcome, str]:
+def material(margin: float) -> float:
+    """The smallest drop that matters: half of the allowed one. What is less is no regression, however significant."""
+    return margin / 2
+
+
+def beyond_chance(drop: float, p: float, n: int, margin: float, alpha: float) -> tuple[Outcome, str] | None:
+    """The outcome of a change that is more than chance and large enough to matter, with its clause; else None."""
+    if p > alpha or abs(drop) < material(margin):
+        return None
+    shown = f"p {p:.2g} for {n} samples"
+    if drop > 0:
+        return Outcome.REGRESSED, f"the drop of {drop:.3g} is more than chance ({shown}) and matters ({margin:g})"
+    return Outcome.IMPROVED, f"better by {-drop:.3g}, more than chance ({shown})"
+
+
+def _decide(
+    pairs: Pairs, evidence: Evidence, p: float, chance: float | None, margin: float, alpha: float
+) -> tuple[Outcome, str]:
     """The outcome in its order of precedence, and the clause that tells a reader why."""
-    drop, shown = evidence.drop, f"p {evidence.p:.2g} for {len(pairs.ids)} samples"
-    if evidence.p <= alpha and abs(drop) >= margin / 2:
-        if drop > 0:
-            return Outcome.REGRESSED, f"the drop of {drop:.3g} is more than chance ({shown}) and matters ({margin:g})"
-        return Outcome.IMPROVED, f"better by {-drop:.3g}, more than chance ({shown})"
+    if moved := beyond_chance(evidence.drop, p, len(pairs.ids), margin, alpha):
+        return moved
     before = pairs.values[0]
     if chance is not None and not above_chance(pairs, chance, alpha):
         return Outcome.NOT_INFORMATIVE, f"the reference {before:.3g} is not clearly above chance, {chance:.3g}"
-    if chance is not None and pairs.sign * (before - chance) < margin / 2:
-        return Outcome.NOT_INFORMATIVE, f"the reference {before:.3g} has no {margin / 2:.3g} to lose above {chance:.3g}"
+    if chance is not None and pairs.sign * (before - chance) < material(margin):
+        return (
+            Outcome.NOT_INFORMATIVE,
+            f"the reference {before:.3g} has no {material(margin):.3g} to lose above {chance:.3g}",
+        )
     if evidence.bounds is None:
         return Outcome.INCONCLUSIVE, f"{len(pairs.ids)} samples in {pairs.clusters} groups are too few for a test"
     high = evidence.bounds[1]

@@ -100,9 +100,10 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """After the last case: what a baseline holds and this run did not measure fails as a case of its own."""
+        """After the last case: what shows only in the whole run, and what is missing from it, fail as cases."""
         finished = yield
         if not self.config.option.collectonly:
+            finishing.judge_together(session)
             finishing.report_missing(session)
         return finished
 

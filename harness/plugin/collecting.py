@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plugin.options import Options
-from harness.plugin.state import COMPARISONS, OPTIONS, PROCESS
+from harness.plugin.state import OPTIONS, PROCESS
 from harness.records import SampleSet
 from harness.samples import choice_part, read_samples, subset, text_part
 from harness.training.recipe import Recipe, check_recipe_file
@@ -77,7 +77,7 @@ def note_selection(session: pytest.Session) -> None:
     asked = [item for item in session.items if item.get_closest_marker("skip") is None]
     gated = sum("gate" in getattr(item, "fixturenames", ()) for item in asked)
     references = len(options.compare) + (options.base_model is not None)
-    config.stash[COMPARISONS] = max(1, gated * references)
+    config.stash[PROCESS].comparisons = max(1, gated * references)
     by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}
     cut = config.stash.get(CUT, set()) | by_name
     config.stash[PROCESS].whole_suites = {suite_of(item) for item in session.items} - cut

@@ -11,7 +11,7 @@ import pytest
 
 from harness import baselines
 from harness.errors import HarnessError
-from harness.gate import missing
+from harness.gate import explain, judged_together, missing
 from harness.plugin.options import Options
 from harness.plugin.state import OPTIONS, SESSION, Records
 from harness.provenance import commit, versions
@@ -19,6 +19,17 @@ from harness.records import Measurement, Outcome, Report, Verdict
 from harness.report import write_report
 
 REPORT = pytest.StashKey[Report]()
+
+
+def judge_together(session: pytest.Session) -> None:
+    """Judge all verdicts once more, now that the run is known; what regresses only now fails as a case of its own."""
+    config = session.config
+    options, records = config.stash[OPTIONS], config.stash[SESSION]
+    before = records.verdicts
+    records.verdicts = judged_together(before, alpha=options.alpha, comparisons=records.comparisons)
+    for old, new in zip(before, records.verdicts, strict=True):
+        if new.outcome is not old.outcome and new.outcome in options.fail_on:
+            config.hook.pytest_runtest_logreport(report=_failed_case(new, explain(new, "")))
 
 
 def report_missing(session: pytest.Session) -> None:
@@ -35,7 +46,7 @@ def report_missing(session: pytest.Session) -> None:
     for verdict in _missing(options, records):
         records.verdicts.append(verdict)
         if Outcome.MISSING in options.fail_on:
-            config.hook.pytest_runtest_logreport(report=_failed_case(verdict))
+            config.hook.pytest_runtest_logreport(report=_failed_case(verdict, _as_missing(verdict)))
 
 
 def finish(session: pytest.Session) -> None:
@@ -105,17 +116,21 @@ def _missing(options: Options, records: Records) -> Iterator[Verdict]:
             yield replace(verdict, suite=suites[verdict.measurement])
 
 
-def _failed_case(verdict: Verdict) -> pytest.TestReport:
-    name = f"missing[{verdict.measurement}]"
+def _failed_case(verdict: Verdict, sentence: str) -> pytest.TestReport:
+    name = f"{verdict.outcome}[{verdict.measurement}]"
     file = f"suites/test_{verdict.suite}.py"
     return pytest.TestReport(
         nodeid=f"{file}::{name}",
         location=(file, 0, name),
         keywords={},
         outcome="failed",
-        longrepr=f"{verdict.measurement} is missing: {verdict.reason}\n  baseline  {verdict.origin}",
+        longrepr=sentence,
         when="call",
     )
+
+
+def _as_missing(verdict: Verdict) -> str:
+    return f"{verdict.measurement} is missing: {verdict.reason}\n  baseline  {verdict.origin}"
 
 
 def _store(options: Options, records: Records) -> None:

@@ -13,7 +13,7 @@ from harness.chat.record import CHAT, TEMPLATE, what_changed
 from harness.errors import InvalidRunError, UsageError
 from harness.gate import explain, judge
 from harness.plugin.collecting import suite_of
-from harness.plugin.state import CASE, COMPARISONS, OPTIONS, PROCESS
+from harness.plugin.state import CASE, OPTIONS, PROCESS
 from harness.records import Measurement, Outcome, Reference, Verdict
 
 BASE = "base model"
@@ -35,7 +35,7 @@ def decide(
             "split the case or parametrise it."
         )
     allowed = options.margins.get(measurement.metric, options.margin(measurement.metric) if margin is None else margin)
-    comparisons = item.config.stash[COMPARISONS]
+    comparisons = item.config.stash[PROCESS].comparisons
     verdicts = [
         replace(
             judge(measurement, reference, margin=allowed, alpha=options.alpha, comparisons=comparisons),

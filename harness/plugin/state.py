@@ -13,7 +13,10 @@ from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideB
 
 @dataclass
 class Records:
-    """Everything that the cases of this session have said so far; grows while they run."""
+    """Everything that the cases of this session have said so far; grows while they run.
+
+    ``comparisons`` is how many the whole run makes, by which every p-value is adjusted: each process knows it.
+    """
 
     measurements: dict[str, Measurement] = field(default_factory=dict)
     suites: dict[str, str] = field(default_factory=dict)
@@ -26,6 +29,7 @@ class Records:
     environment: dict[str, Any] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
     usage_error: str = ""
+    comparisons: int = 1
     cases: int = 0
     cut_short: bool = False
 
@@ -43,6 +47,7 @@ class Records:
             # One process has read a model's files, another has loaded its weights: each knows a part of it.
             self.environment[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
         self.whole_suites |= other.whole_suites
+        self.comparisons = max(self.comparisons, other.comparisons)
 
     def pack(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as they travel in a report from an xdist worker."""
@@ -65,6 +70,7 @@ class Records:
             "stages": None if self.stages is None else asdict(self.stages),
             "environment": self.environment,
             "whole_suites": sorted(self.whole_suites),
+            "comparisons": self.comparisons,
         }
 
     @classmethod
@@ -80,6 +86,7 @@ class Records:
             stages=_stages(packed["stages"]),
             environment=dict(packed["environment"]),
             whole_suites=set(packed["whole_suites"]),
+            comparisons=packed["comparisons"],
         )
 
 
@@ -106,8 +113,6 @@ def _tuples(packed: dict[str, Any]) -> dict[str, Any]:
 
 
 OPTIONS = pytest.StashKey[Options]()
-COMPARISONS = pytest.StashKey[int]()
-"""How many comparisons the whole run makes, by which every p-value is adjusted."""
 CASE = pytest.StashKey[Records]()
 """On an item: what this case has said."""
 PROCESS = pytest.StashKey[Records]()

@@ -4,6 +4,7 @@
     means.py    a mean: standard error, interval, sign-flip test
     pairs.py    right or wrong: McNemar's test, Tango's interval, above chance
     corpus.py   BLEU and its kind: randomisation test, bootstrap
+    family.py   many comparisons of one run: Bonferroni as they come, Holm once all are known
     power.py    the smallest drop that so many samples could have shown
 
 Every test is one-sided and asks whether a *positive* difference is more than chance; a caller who asks the other way
@@ -11,6 +12,7 @@ round negates the difference. Sizes: n samples, g groups of samples, k statistic
 """
 
 from harness.statistics.corpus import PairedCorpus, corpus_stderr
+from harness.statistics.family import adjusted, step_down
 from harness.statistics.groups import Floats, Ints, group_codes, value_of
 from harness.statistics.means import mean_bounds, mean_stderr, sign_flip_p
 from harness.statistics.pairs import above_chance_p, mcnemar_p, tango_bounds
@@ -30,15 +32,7 @@ __all__ = [
     "mean_bounds",
     "mean_stderr",
     "sign_flip_p",
+    "step_down",
     "tango_bounds",
     "value_of",
 ]
-
-
-def adjusted(p: float, comparisons: int) -> float:
-    """Bonferroni: the p that holds the false-alarm rate of the whole run, planned comparisons included.
-
-    Holm's step-down would be sharper, but it ranks every p of the run before it decides on any. A pytest case decides
-    when it runs, perhaps in another process (xdist), so all it may use is the number of comparisons that are planned.
-    """
-    return min(1.0, p * comparisons)

@@ -1,4 +1,8 @@
-"""The smallest drop that a comparison could have shown, at a power of 80 %."""
+"""The smallest drop that a comparison could have shown, at a power of 80 %.
+
+A drop shows where the test rejects *and* the observed drop reaches ``least``: what is significant and does not matter
+is no regression, so a drop that is hardly larger than ``least`` is seen every second time only, at any n.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +21,22 @@ def fewest_pairs(alpha: float) -> int:
 
 
 @lru_cache(maxsize=4096)  # measurements over one sample set ask for the same numbers again
-def detectable_pairs(n: int, discordant: int, alpha: float) -> float | None:
+def detectable_pairs(n: int, discordant: int, alpha: float, least: float = 0.0) -> float | None:
     """Smallest drop among n pairs that McNemar's test at ``alpha`` finds with a power of 80 %; None if none.
 
     Assumes pairs as discordant as those observed, or just as discordant as the drop itself makes them.
     """
     from scipy.optimize import brentq
 
-    smallest = fewest_pairs(alpha) / n
+    smallest = max(fewest_pairs(alpha) / n, least)
     if smallest > 1:
         return None
     rate = discordant / n
     if discordant > EXACT_PAIRS:
-        return max(smallest, _normal_drop(n, rate, alpha))
+        return max(smallest, _normal_drop(n, rate, alpha), _material_drop(n, rate, least))
 
     def shortfall(drop: float) -> float:
-        return _mcnemar_power(n, rate, drop, alpha) - POWER
+        return _mcnemar_power(n, rate, drop, alpha, least) - POWER
 
     enough = smallest
     while shortfall(enough) < 0:
@@ -44,14 +48,16 @@ def detectable_pairs(n: int, discordant: int, alpha: float) -> float | None:
     return float(brentq(shortfall, enough / 2 if enough < 1 else smallest, enough, xtol=1e-7))
 
 
-def _mcnemar_power(n: int, rate: float, drop: float, alpha: float) -> float:
+def _mcnemar_power(n: int, rate: float, drop: float, alpha: float, least: float) -> float:
     """Exact power: over the binomial number of discordant pairs, P(enough of them were lost)."""
     import numpy as np
     from scipy.stats import binom
 
     rate = max(rate, drop)
     pairs = np.arange(binom.ppf(1e-9, n, rate), binom.isf(1e-9, n, rate) + 1)
-    critical = binom.isf(alpha, pairs, 0.5)  # the test rejects above this number of lost pairs
+    significant = binom.isf(alpha, pairs, 0.5)  # the test rejects above this number of lost pairs
+    matters = np.ceil((pairs + n * least) / 2 - 1e-9) - 1  # lost - won reaches n * least above this one
+    critical = np.maximum(significant, matters)
     return float(binom.pmf(pairs, n, rate) @ binom.sf(critical, pairs, (rate + drop) / (2 * rate)))
 
 
@@ -64,7 +70,14 @@ def _normal_drop(n: int, rate: float, alpha: float) -> float:
     return (za * math.sqrt(n * rate) + math.sqrt(root)) / (n + zp * zp)
 
 
-def detectable_difference(stderr: float, groups: int, alpha: float) -> float | None:
+def _material_drop(n: int, rate: float, least: float) -> float:
+    """The drop that is observed as ``least`` or more with the power asked for, by the normal approximation."""
+    from scipy.stats import norm
+
+    return least + float(norm.ppf(POWER)) * math.sqrt(rate / n)
+
+
+def detectable_difference(stderr: float, groups: int, alpha: float, least: float = 0.0) -> float | None:
     """Smallest difference that shows with a power of 80 %, by the normal formula (z_alpha + z_power) * stderr.
 
     None where nothing can be said: no spread was observed, or so few groups that even their best draw is no evidence.
@@ -73,4 +86,4 @@ def detectable_difference(stderr: float, groups: int, alpha: float) -> float | N
 
     if not stderr > 0 or groups < fewest_pairs(alpha):
         return None
-    return float(norm.isf(alpha) + norm.ppf(POWER)) * stderr
+    return float(max(norm.isf(alpha) * stderr, least) + norm.ppf(POWER) * stderr)
