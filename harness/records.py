@@ -18,7 +18,9 @@ class Sample:
     """One input with its gold.
 
     ``prompt`` is plain text; ``messages`` is the same input as a chat (a prompt alone is one user message).
-    Multiple choice has ``choices`` and the index ``target``; free text has ``references``.
+    Multiple choice has ``choices`` and the index ``target``, or in ``right`` the indexes of all right choices; free
+    text has ``references``. An ``ending`` is scored after the prompt, or after each choice, which then is an opening.
+    ``data`` is what a rule needs beside the answer.
     ``cluster`` groups samples that are not independent of each other (translations of one question).
     ``digest`` is a short hash of everything a score depends on: the same id with another digest is another sample.
     """
@@ -32,6 +34,9 @@ class Sample:
     references: tuple[str, ...] = ()
     subject: str = ""
     cluster: str = ""
+    right: tuple[int, ...] = ()
+    ending: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,14 @@ class SampleSet:
     """Samples under one name; the name is the first half of a measurement's name.
 
     ``limited`` tells that this is a seeded subset (``--limit``), so a stored baseline may hold more samples.
+    ``settings`` is how the samples were made (``shots:5``), a part of every signature that is measured on them.
     """
 
     name: str
     samples: tuple[Sample, ...]
     origin: str = ""
     limited: bool = False
+    settings: str = ""
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
@@ -94,12 +101,14 @@ class Reference:
     """What a measurement is compared with: a stored baseline's or the base model's measurement.
 
     ``differences`` says in words what has changed behind a field of the signature (``template``), where that is known.
+    ``drift`` says what is so different where it was measured that the numbers cannot be compared; empty if nothing.
     """
 
     label: str
     measurement: Measurement | None
     origin: str = ""
     differences: Mapping[str, str] = field(default_factory=dict)
+    drift: str = ""
 
 
 class Outcome(StrEnum):

@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 Row = Mapping[str, Any]
 
+SUBJECT = "subject"
+"""The column under which every row of a set with subjects says its own, whichever way its file told it."""
+
 Scoring = Literal["choice", "mass", "continuation", "generation", "instructions"]
 
 Draw = Literal["random", "random others", "first"]
-"""How lm-eval draws the shots of a task: anew for each item; the same with the item left out; the first of the split."""
+"""How lm-eval draws shots: anew for each item; the same without the item itself; the first rows of the split."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,25 @@ class Question:
 
 @dataclass(frozen=True)
 class Form:
-    """One way in which a set is handed out: what is asked by a row that has these ``fields``."""
+    """One way in which a set is handed out: what is asked by a row that has these ``fields``.
+
+    A form that tells no subject is asked without the description that would name it.
+    """
 
     fields: tuple[str, ...]
     question: Callable[[Row], Question]
+    with_subject: bool = True
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark. Its name, prompts and shots are those of lm-eval's task of this ``version``.
 
-    ``path``, ``config`` and ``split`` name the data on the hub; a set of ``subjects`` has one config for each, and their
-    values fill ``description``, which opens every prompt. ``forms`` are tried in their order, the hub's own first.
-    ``folders`` are other names that files and folders of the set go by, ``columns`` those of a CSV file that has no
-    header; ``label`` is the field that the original keeps in a file of its own (``valid-labels.lst``).
-    ``subject_field`` names the column that tells the subject where no folder does.
+    ``path``, ``config`` and ``split`` name the data on the hub; a set of ``subjects`` has one config for each, and
+    their values fill ``description``, which opens every prompt; ``only`` is the one that is asked, where it is one. ``forms`` are tried in their order, the hub's first.
+    ``folders`` are other names that files and folders of the set go by, ``split_names`` other names of the split, and
+    ``columns`` those of a CSV file that has no header. ``label`` is the field that the original keeps in a file of its
+    own (``valid-labels.lst``), ``subject_field`` the one that tells the subject where no file or folder does.
     """
 
     name: str
@@ -65,10 +72,17 @@ class Benchmark:
     shots_split: str = ""
     draw: Draw = "random"
     subjects: Mapping[str, str] = field(default_factory=dict)
+    only: str = ""
     subject_field: str = ""
     description: str = ""
     folders: tuple[str, ...] = ()
+    split_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     label: str = ""
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 0
+
+    @property
+    def asked_subjects(self) -> tuple[str, ...]:
+        """The subjects that are asked, in their order; one without a name where the set has none."""
+        return (self.only,) if self.only else tuple(self.subjects) or ("",)

@@ -1,0 +1,131 @@
+"""Which files of a folder hold one split of a benchmark, by what files and folders are called.
+
+A file belongs to a set if its name, or a folder above it, holds the set's name as words: ``hellaswag_val.jsonl``,
+``ARC-Easy/test-00000-of-00001.parquet``, ``super_glue/COPA/val.jsonl``. What else stands in these names tells split and
+subject. What the rows are is left to their fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.benchmarks.record import Benchmark
+from harness.benchmarks.tables import KINDS
+from harness.errors import DataError
+
+OTHER_NAMES = {
+    "validation": ("valid", "val", "dev"),
+    "val": ("validation", "valid"),
+    "dev": (),
+    "test": (),
+    "train": (),
+}
+"""What a split is called elsewhere; its own name goes first, since C-Eval has ``val`` and ``dev``."""
+
+SPLIT_WORDS = {*OTHER_NAMES, *(name for names in OTHER_NAMES.values() for name in names)}
+
+ABOUT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+"""What ``datasets`` writes beside the data."""
+
+SHARD = re.compile(r"-\d{5}-of-\d{5}\Z")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file, with the words of its own name and of the folders up to the set's, innermost first.
+
+    The words of the set's name are taken out of them.
+    """
+
+    path: Path
+    words: tuple[tuple[str, ...], ...]
+
+    @property
+    def split(self) -> str:
+        """The split that the innermost name tells; empty where none does."""
+        return next((word for part in self.words for word in part if word in SPLIT_WORDS), "")
+
+    def subject(self, subjects: Iterable[str]) -> str:
+        """The subject whose name is all that is left of a part; empty where there is none."""
+        known = {"_".join(_words(subject)): subject for subject in subjects}
+        parts = ("_".join(word for word in part if word not in SPLIT_WORDS) for part in self.words)
+        return next((known[part] for part in parts if part in known), "")
+
+    @property
+    def table(self) -> tuple[Path, str]:
+        """The same for the shards of one table."""
+        return self.path.parent, SHARD.sub("", self.path.stem)
+
+
+def files_of(root: Path, benchmark: Benchmark) -> list[DataFile]:
+    """All data files under ``root`` that are the set's by name; all of them where ``root`` itself has that name."""
+    names = [tuple(_words(name)) for name in (benchmark.name, *benchmark.folders)]
+    found = []
+    for path in _data_files(root):
+        inside = path.relative_to(root)
+        parts = [SHARD.sub("", path.stem), *reversed(inside.parts[:-1]), root.resolve().name]
+        words = [tuple(_words(part)) for part in parts]
+        own = [index for index, part in enumerate(words) if any(_place(name, part) >= 0 for name in names)]
+        if own:
+            found.append(DataFile(path, tuple(_without(names, part) for part in words[: own[-1] + 1])))
+    return found
+
+
+def split_files(files: list[DataFile], benchmark: Benchmark, split: str) -> list[DataFile]:
+    """The files of one split of one set, or none; a file that names no split holds the one that is evaluated."""
+    evaluated = split == benchmark.split
+    for name in (split, *OTHER_NAMES.get(split, ()), *(benchmark.split_names if evaluated else ())):
+        if named := [file for file in files if file.split == name]:
+            return _of_config(named, benchmark)
+    return _of_config([file for file in files if not file.split], benchmark) if evaluated else []
+
+
+def one_table(files: list[DataFile], what: str) -> list[Path]:
+    """The shards of one table in their order.
+
+    Where several tables could be meant, the kind that is easiest to read goes first, then the shortest name
+    (``test`` before ``test-tiny``). Raises DataError for what is still ambiguous.
+    """
+    kinds = [file for file in files if file.path.suffix == min((each.path.suffix for each in files), key=KINDS.index)]
+    shortest = min(len(file.words[0]) for file in kinds)
+    left = [file for file in kinds if len(file.words[0]) == shortest]
+    tables = sorted({file.table for file in left})
+    if len(tables) > 1:
+        first, second = (next(file.path for file in left if file.table == table) for table in tables[:2])
+        raise DataError(f"{what}: both {first} and {second} could be meant; keep one of them in the folder.")
+    return sorted(file.path for file in left)
+
+
+def _of_config(files: list[DataFile], benchmark: Benchmark) -> list[DataFile]:
+    """Those that name the hub's config, where any does: ``main`` beside ``additional``, ``xl`` beside ``xs``."""
+    named = set(_words(benchmark.name))
+    config = [word for word in _words(benchmark.config or "") if word not in named]
+    chosen = [file for file in files if set(config) <= {word for part in file.words for word in part}]
+    return chosen or files
+
+
+def _data_files(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*")):
+        hidden = any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+        if path.suffix in KINDS and path.name not in ABOUT_DATA and not hidden and path.is_file():
+            yield path
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _place(name: tuple[str, ...], part: tuple[str, ...]) -> int:
+    """Where the name stands in the words of a part, or -1."""
+    starts = range(len(part) - len(name) + 1)
+    return next((start for start in starts if part[start : start + len(name)] == name), -1)
+
+
+def _without(names: list[tuple[str, ...]], part: tuple[str, ...]) -> tuple[str, ...]:
+    for name in sorted(names, key=len, reverse=True):
+        if (start := _place(name, part)) >= 0:
+            return part[:start] + part[start + len(name) :]
+    return part
