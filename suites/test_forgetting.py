@@ -20,6 +20,12 @@ def test_plain_prose_is_still_predicted(model, base_model, gate, prose):
     gate(bits_per_byte(model, prose), against=base_model and bits_per_byte(base_model, prose))
 
 
+def test_lm_eval_tasks_are_kept(model, base_model, gate, lm_eval_score, lm_eval_measurement, lm_eval_margin):
+    measured = lm_eval_measurement(model, lm_eval_score)
+    against = base_model and lm_eval_measurement(base_model, lm_eval_score)
+    gate(measured, against=against, margin=lm_eval_margin([measured, against]))
+
+
 def test_later_stages_keep_what_earlier_ones_learned(stage_pair, stage_measurement, gate):
     earlier, later = stage_pair
     gate(

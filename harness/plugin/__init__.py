@@ -18,6 +18,7 @@ pytest_plugins = (
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
     "harness.plugin.fixtures.stages",
+    "harness.plugin.fixtures.lm_eval",
     "harness.plugin.fixtures.loop",
     "harness.plugin.fixtures.delivery",
     "harness.plugin.fixtures.dataset",
@@ -42,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if config.stash[OPTIONS].offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     config.stash[PROCESS] = Records()
     config.stash[SESSION] = Records()
     if not hasattr(config, "workerinput"):
@@ -50,9 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run cases over the bundled samples and the user's own, and over pairs of a recipe's stages."""
+    """Run cases over bundled samples and the user's own, pairs of a recipe's stages, and tasks of lm-eval."""
     collecting.parametrize_samples(metafunc)
     collecting.parametrize_stages(metafunc)
+    collecting.parametrize_lm_eval(metafunc)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

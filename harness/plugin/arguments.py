@@ -71,6 +71,14 @@ def _add_data(group: pytest.OptionGroup) -> None:
         default=[],
         help="your samples (JSONL), repeatable: choices join forgetting, target or references quality",
     )
+    add(
+        "--lm-eval-tasks",
+        metavar="LIST",
+        type=_names,
+        default=(),
+        help="tasks or groups of lm-eval, or paths of your own YAML, separated by commas: run by lm-eval, gated here",
+    )
+    add("--lm-eval-include", metavar="DIR", type=Path, help="a folder with YAML of your own for --lm-eval-tasks")
     add("--apply-chat-template", action="store_true", help="score multiple choice through the chat template")
     add("--limit", metavar="N", type=_positive, help="measure a seeded subset of N samples of each set")
     add("--seed", metavar="S", type=int, default=0, help="seed of --limit's subset (0)")
@@ -128,6 +136,13 @@ def _module_function(text: str) -> str:
     if not colon or not module or not function.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r}: write MODULE:FUNCTION, as in train:build_trainer")
     return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r}: write names separated by commas, as in sciq,mmlu")
+    return names
 
 
 def _variable(text: str) -> tuple[str, object]:

@@ -52,6 +52,20 @@ def parametrize_stages(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("stage_pair", [pytest.param(None, marks=without)], ids=["no-stages"])
 
 
+def parametrize_lm_eval(metafunc: pytest.Metafunc) -> None:
+    """Run a case over each number that the named lm-eval tasks declare; once, and skipped, where none is named."""
+    if "lm_eval_score" not in metafunc.fixturenames:
+        return
+    sets = metafunc.config.stash[OPTIONS].lm_eval
+    scores = [(tasks, score) for tasks in sets for score in tasks.scores]
+    if scores:
+        ids = [f"{tasks.name}-{score.label}" for tasks, score in scores]
+        metafunc.parametrize("lm_eval_score", scores, ids=ids, scope="session")
+        return
+    without = pytest.mark.skip(reason="no task of lm-eval is named (--lm-eval-tasks sciq,mmlu)")
+    metafunc.parametrize("lm_eval_score", [pytest.param(None, marks=without)], ids=["no-tasks"])
+
+
 def bundled_samples(case: Path, name: str, options: Options) -> SampleSet:
     """Read a file of ``data/`` beside the case's module, cut to ``--limit``."""
     try:

@@ -15,6 +15,7 @@ from harness import baselines
 from harness.errors import UsageError
 from harness.gate import margin_for
 from harness.inspection.policy import declared_policy
+from harness.lm_eval_tasks.sets import TaskSet, task_sets
 from harness.once import default_cache
 from harness.plugin.named_models import model_to_equal, model_tuned_from, model_under_test
 from harness.records import SampleSet
@@ -43,6 +44,7 @@ class Options:
     supervised: str | None
     serving: dict[str, object] | None
     samples: tuple[SampleSet, ...]
+    lm_eval: tuple[TaskSet, ...]
     compare: tuple[baselines.Baseline, ...]
     baseline_dir: Path
     update: str | None
@@ -97,8 +99,9 @@ def read_options(config: pytest.Config) -> Options:
         check_suffix(path)
         if path.is_dir():
             raise UsageError(f"--report {path}: this is a folder; name a file in it.")
+    lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"))
     margins = dict(get("margin"))
-    for metric in margins:
+    for metric in margins.keys() - {score.metric for tasks in lm_eval for score in tasks.scores}:
         margin_for(metric)
     return Options(
         root=config.rootpath,
@@ -111,6 +114,7 @@ def read_options(config: pytest.Config) -> Options:
         supervised=_supervised(get("supervised"), get("trainer")),
         serving=dict(get("serving")) or None,
         samples=_samples(get("samples")),
+        lm_eval=lm_eval,
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
         update=update,
@@ -145,6 +149,12 @@ def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
                     "choice, target or references for free text."
                 )
     return sets
+
+
+def _lm_eval(names: tuple[str, ...], include: Path | None) -> tuple[TaskSet, ...]:
+    if include is not None and not names:
+        raise UsageError("--lm-eval-include says where tasks are found; name those to run with --lm-eval-tasks.")
+    return task_sets(names, include) if names else ()
 
 
 def _supervised(text: str | None, trainer: str | None) -> str | None:

@@ -1,0 +1,131 @@
+"""Which numbers a task of lm-eval gives, as its configuration declares them, and which of them can be gated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from harness.errors import UsageError
+from harness.lm_eval_tasks.aggregations import RULES
+from harness.lm_eval_tasks.finding import Function
+
+UNFILTERED = "none"
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "loglikelihood": ("perplexity", "acc"),
+        "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+        "multiple_choice": ("acc", "acc_norm"),
+        "generate_until": ("exact_match",),
+    }
+)
+"""What a task of each output type measures where it does not say."""
+
+CHOSEN = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "likelihood", "f1", "mcc", "brier_score")
+WRITTEN = ("exact_match", "bleu", "chrf", "chrf++", "ter")
+GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {**DEFAULTS, "multiple_choice": CHOSEN, "generate_until": WRITTEN}
+)
+"""What lm-eval's own scoring can give for each output type; a task that scores for itself gives what it declares."""
+
+AGGREGATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "likelihood"), "mean"),
+        "perplexity": "perplexity",
+        "word_perplexity": "weighted_perplexity",
+        "byte_perplexity": "weighted_perplexity",
+        **{each: each for each in ("bits_per_byte", "bleu", "chrf", "chrf++", "ter", "f1", "brier_score")},
+        "mcc": "matthews_corrcoef",
+        "bypass": "bypass",
+        "acc_all": "mean",
+    }
+)
+"""lm-eval's metrics and how each is aggregated where the task does not say."""
+
+LOWER = frozenset({"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "brier_score"})
+"""Those of them that are better where they are lower."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that lm-eval gives of a task: a metric of the answers as a filter leaves them."""
+
+    metric: str
+    filter: str
+    aggregation: str
+    higher_is_better: bool
+
+    @property
+    def label(self) -> str:
+        """``acc``; or as lm-eval prints it, ``exact_match,strict-match``."""
+        return self.metric if self.filter == UNFILTERED else f"{self.metric},{self.filter}"
+
+    @property
+    def key(self) -> str:
+        """The name in lm-eval's results."""
+        return f"{self.metric},{self.filter}"
+
+
+def scores_of(config: Mapping[str, Any]) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+    """What can be gated of a task, and in words what cannot and why."""
+    output = str(config.get("output_type", "generate_until"))
+    declared = config.get("metric_list") or [{"metric": name} for name in DEFAULTS.get(output, ())]
+    kept: list[Score] = []
+    left: list[str] = []
+    for entry in declared:
+        name, aggregation = _names(entry)
+        reason = _why_not(name, aggregation, config, output)
+        if reason:
+            left.append(f"{name} ({reason})")
+            continue
+        better = entry.get("higher_is_better", name not in LOWER)
+        kept += [Score(name, each, aggregation, bool(better)) for each in _filters(config)]
+    return tuple(kept), tuple(left)
+
+
+def refuse_code(name: str, config: Mapping[str, Any]) -> None:
+    """Raise UsageError for a task that would run what a model writes, or code from the hub, or that reads no text."""
+    if config.get("unsafe_code"):
+        raise UsageError(
+            f"--lm-eval-tasks: {name} runs the code that a model writes, and no such code is run here; run it with "
+            "lm-eval itself, in a sandbox, and import what it logs."
+        )
+    if config.get("doc_to_image") or config.get("doc_to_audio"):
+        raise UsageError(f"--lm-eval-tasks: {name} asks about pictures or sounds, and this package tests text alone.")
+    if "class" in config:
+        raise UsageError(
+            f"--lm-eval-tasks: {name} is a Python class, so its YAML does not say what it measures; run it with "
+            "lm-eval itself and import what it logs."
+        )
+    for entry in () if config.get("process_results") else config.get("metric_list") or ():
+        metric = entry.get("metric")
+        if entry.get("hf_evaluate") or not (isinstance(metric, Function) or metric in AGGREGATIONS):
+            raise UsageError(
+                f"--lm-eval-tasks: {name} takes its metric {metric} from the hub as code, which is not run here; give "
+                "it a metric of lm-eval in a YAML of your own that includes this one."
+            )
+
+
+def _names(entry: Mapping[str, Any]) -> tuple[str, str]:
+    metric = entry.get("metric", "")
+    name = metric.called if isinstance(metric, Function) else str(metric)
+    return name, str(entry.get("aggregation") or AGGREGATIONS.get(name, "mean"))
+
+
+def _why_not(name: str, aggregation: str, config: Mapping[str, Any], output: str) -> str:
+    if not config.get("process_results") and output != "generate_until" and name not in GIVEN.get(output, ()):
+        return f"lm-eval does not give it for {output}"
+    if aggregation not in RULES:
+        how = "a function of the task" if "." in aggregation or "\n" in aggregation else aggregation
+        return f"aggregated by {how}, for which there is no paired test here"
+    return ""
+
+
+def _filters(config: Mapping[str, Any]) -> Iterator[str]:
+    declared = config.get("filter_list")
+    if isinstance(declared, list):
+        yield from (str(each["name"]) for each in declared)
+    else:
+        yield UNFILTERED

@@ -1,0 +1,99 @@
+"""From what the user names to what is measured: sample sets of lm-eval tasks, each with the numbers that are gated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.lm_eval_tasks.finding import TaskFile, TaskFiles, read_task
+from harness.lm_eval_tasks.scores import Score, refuse_code, scores_of
+
+COSMETIC = {"group", "group_alias", "task", "task_alias", "aggregate_metric_list", "metadata", "tag"}
+"""Keys of a group, or of a member's entry in it, that change nothing in what its tasks ask."""
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """One or several tasks whose samples are measured together, under one name; ``left_out`` says what is not gated.
+
+    ``stands_alone`` tells a task, whose sample ids are lm-eval's, from a group, where they carry their task's name.
+    """
+
+    name: str
+    tasks: tuple[TaskFile, ...] = field(compare=False)
+    scores: tuple[Score, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def task_sets(names: Sequence[str], include: Path | None = None) -> tuple[TaskSet, ...]:
+    """The sets that names, or paths of YAML files, stand for; raises UsageError for what cannot be run or gated.
+
+    A group that lm-eval itself reports as one mean over all its samples (mmlu) is one set: its 57 subjects are one
+    comparison, where 57 would share the significance level. Any other group, or a tag, is a set for each of its tasks.
+    """
+    files = TaskFiles(include)
+    found: dict[str, TaskSet] = {}
+    for name in names:
+        for each in _sets(name, files):
+            known = found.setdefault(each.name, each)
+            if [task.path for task in known.tasks] != [task.path for task in each.tasks]:
+                raise UsageError(f"--lm-eval-tasks: two tasks are called {each.name!r}; rename one of them.")
+    return tuple(found.values())
+
+
+def _sets(name: str, files: TaskFiles) -> Iterator[TaskSet]:
+    named = read_task(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else files.named(name)
+    if isinstance(named, tuple):
+        yield from map(_single, named)
+    elif not named.is_group:
+        yield _single(named)
+    else:
+        yield from _group(named, files)
+
+
+def _single(task: TaskFile) -> TaskSet:
+    refuse_code(task.name, task.config)
+    scores, left = scores_of(task.config)
+    if not scores:
+        raise UsageError(
+            f"--lm-eval-tasks: nothing of {task.name} can be gated: {'; '.join(left) or 'it declares no metric'}; give "
+            "it a metric with the aggregation mean in a YAML of your own that includes this one."
+        )
+    return TaskSet(task.name, (task,), scores, left)
+
+
+def _group(group: TaskFile, files: TaskFiles) -> Iterator[TaskSet]:
+    members = [each for name in _members(group) for each in _sets(name, files)]
+    means = list(_means(group.config))
+    shared = [score for score in members[0].scores if all(score in each.scores for each in members)]
+    scores = tuple(score for score in shared if score.metric in means)
+    if not scores:
+        yield from members
+        return
+    left = [f"{score.label} (not what the group reports)" for score in shared if score not in scores]
+    left += [each for each in members[0].left_out if all(each in member.left_out for member in members)]
+    yield TaskSet(group.name, tuple(task for each in members for task in each.tasks), scores, tuple(left))
+
+
+def _members(group: TaskFile) -> Iterator[str]:
+    listed = group.config.get("task")
+    for member in listed if isinstance(listed, list) else [listed]:
+        settings = set(group.config) | (set(member) if isinstance(member, Mapping) else set())
+        name = member.get("task") if isinstance(member, Mapping) else member
+        if not isinstance(name, str) or settings - COSMETIC:
+            raise UsageError(
+                f"--lm-eval-tasks: the group {group.name} ({group.path}) gives its tasks settings of their own, which "
+                "are not read here; name its tasks themselves."
+            )
+        yield name
+
+
+def _means(config: Mapping[str, Any]) -> Iterator[str]:
+    """The metrics that a group reports as the mean over all its samples."""
+    declared = config.get("aggregate_metric_list") or []
+    for entry in [declared] if isinstance(declared, Mapping) else declared:
+        if entry.get("aggregation", "mean") == "mean" and entry.get("weight_by_size", True) is True:
+            yield str(entry["metric"])
