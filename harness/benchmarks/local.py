@@ -44,7 +44,7 @@ def _with_subjects(files: list[DataFile], benchmark: Benchmark, what: str) -> By
             found[subject].append((place, {**row, SUBJECT: subject}))
     if not by_file:
         for place, row in _rows(one_table(unnamed, what), benchmark):
-            found[_told_subject(place, row, benchmark)].append((place, row))
+            found[_told_subject(row, benchmark)].append((place, row))
     if set(found) == {""} and not benchmark.only:
         return found
     lacking = [subject for subject in benchmark.asked_subjects if subject not in found]
@@ -56,7 +56,7 @@ def _with_subjects(files: list[DataFile], benchmark: Benchmark, what: str) -> By
     return {subject: found[subject] for subject in benchmark.asked_subjects}
 
 
-def _told_subject(place: str, row: Mapping[str, object], benchmark: Benchmark) -> str:
+def _told_subject(row: Mapping[str, object], benchmark: Benchmark) -> str:
     """What the row's own column says; empty where the row has none, and its form must do without."""
     told = row.get(benchmark.subject_field) if benchmark.subject_field else None
     return "" if told is None else str(told)

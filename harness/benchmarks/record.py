@@ -53,10 +53,11 @@ class Benchmark:
     """One benchmark. Its name, prompts and shots are those of lm-eval's task of this ``version``.
 
     ``path``, ``config`` and ``split`` name the data on the hub; a set of ``subjects`` has one config for each, and
-    their values fill ``description``, which opens every prompt; ``only`` is the one that is asked, where it is one. ``forms`` are tried in their order, the hub's first.
-    ``folders`` are other names that files and folders of the set go by, ``split_names`` other names of the split, and
-    ``columns`` those of a CSV file that has no header. ``label`` is the field that the original keeps in a file of its
-    own (``valid-labels.lst``), ``subject_field`` the one that tells the subject where no file or folder does.
+    their values fill ``description``, which opens every prompt; ``only`` is the subject that is asked where it is one.
+    ``forms`` are tried in their order, the hub's first. ``folders`` are other names that files and folders of the set
+    go by, ``split_names`` other names of the split, and ``columns`` those of a CSV file that has no header. ``label``
+    is the field that the original keeps in a file of its own (``valid-labels.lst``), ``subject_field`` the one that
+    tells the subject where no file or folder does, ``identity`` one that no two rows share.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Benchmark:
     split_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     label: str = ""
+    identity: str = ""
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 0
 

@@ -29,6 +29,7 @@ def read_table(path: Path, columns: Sequence[str] = (), headers: Sequence[Sequen
     A CSV file opens with a header where its first line holds all names of one of ``headers``; any other has the
     ``columns`` of the set. Raises DataError, naming the place, for what is damaged or empty.
     """
+    rows: list[Placed]
     match path.suffix:
         case ".jsonl" | ".ndjson":
             rows = [(f"{path}:{number}", line) for number, line in json_lines(path)]

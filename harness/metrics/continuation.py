@@ -1,0 +1,74 @@
+"""How well a model foresees the one right continuation, equal to lm-eval's output type ``loglikelihood``."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.metrics.choice import undefined_likelihoods
+from harness.metrics.measuring import measure, require_one_each, require_samples
+from harness.models.base import LogLikelihood, Model
+from harness.records import Measurement, SampleSet
+from harness.requests import scored_pairs
+
+
+def foreseen(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
+    """Share of samples whose ending is, token by token, the model's most likely one; its name is ``acc``.
+
+    Raises:
+        DataError: a sample without an ending.
+    """
+    replies = _endings("acc", model, samples, chat)
+    return measure(
+        "acc",
+        samples,
+        [(float(reply.greedy),) for reply in replies],
+        signature=_signature(model, chat),
+        chance=0.0,
+        problems=_undefined(replies, samples),
+    )
+
+
+def ending_perplexity(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
+    """exp of the mean negative log-likelihood of an ending, whole endings being the unit; its name is ``perplexity``.
+
+    Raises:
+        DataError: a sample without an ending.
+    """
+    replies = _endings("perplexity", model, samples, chat)
+    return measure(
+        "perplexity",
+        samples,
+        [(reply.total,) for reply in replies],
+        signature=f"level:corpus|unit:ending|{_signature(model, chat)}",
+        aggregate=_perplexity,
+        problems=_undefined(replies, samples),
+    )
+
+
+def _endings(metric: str, model: Model, samples: SampleSet, chat: bool) -> list[LogLikelihood]:
+    require_samples(metric, samples)
+    for sample in samples:
+        if not sample.ending or sample.choices:
+            raise DataError(f"{samples.name}: sample {sample.id!r} has no ending of its own to take {metric} of.")
+    pairs = [pair for sample in samples for pair in scored_pairs(sample, chat=chat)]
+    replies = model.loglikelihood(pairs)
+    require_one_each(metric, len(pairs), len(replies))
+    return replies
+
+
+def _signature(model: Model, chat: bool) -> str:
+    template = f"format:chat|template:{model.template_digest}" if chat else "format:plain"
+    return f"scoring:continuation|{template}|delimiter:space"
+
+
+def _undefined(replies: list[LogLikelihood], samples: SampleSet) -> tuple[str, ...]:
+    """The greedy flag of a likelihood that is no number would count as a wrong answer."""
+    undefined = [sample.id for sample, reply in zip(samples, replies, strict=True) if math.isnan(reply.total)]
+    return undefined_likelihoods(undefined, len(samples))
+
+
+def _perplexity(statistics: np.ndarray) -> float:
+    return math.exp(-float(statistics[:, 0].mean()))
