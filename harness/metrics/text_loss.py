@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from harness.errors import DataError
-from harness.metrics.measuring import measure, require_one_each, require_samples
+from harness.metrics.measuring import measure, ratio, require_one_each, require_samples
 from harness.models.base import Model
 from harness.records import Measurement, SampleSet
 
@@ -31,7 +31,7 @@ def bits_per_byte(model: Model, samples: SampleSet) -> Measurement:
         samples,
         scores,
         signature="level:corpus|unit:byte",
-        aggregate=_ratio,
+        aggregate=ratio,
         problems=_untouched_texts(samples, losses),
     )
 
@@ -75,10 +75,5 @@ def _untouched_texts(samples: SampleSet, losses: list[tuple[float, ...]]) -> tup
     return (f"no token was scored in {len(untouched)} of {len(losses)} texts (first: {untouched[0]})",)
 
 
-def _ratio(statistics: np.ndarray) -> float:
-    numerator, denominator = statistics.sum(axis=0)
-    return float(numerator / denominator)
-
-
 def _exponential_ratio(statistics: np.ndarray) -> float:
-    return math.exp(_ratio(statistics))
+    return math.exp(ratio(statistics))

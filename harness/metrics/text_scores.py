@@ -11,12 +11,11 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from harness.metrics.script import Letter, letter
+from harness.metrics.script import Letter, ScriptTokenizer, letter
 from harness.records import Aggregate
 
 
@@ -26,13 +25,20 @@ class TextRule:
 
     ``score`` gives one number, or the segment statistics that ``aggregate`` turns into the corpus score.
     ``settings`` is the part of the signature that says what was chosen. It never depends on the samples at hand,
-    so that a subset stays comparable with the whole set.
+    so that a subset stays comparable with the whole set. A rule of answers alone (``needs_references`` False) gets
+    whatever references there are and looks at none. ``chance`` is as in ``Measurement``.
     """
 
     name: str
     settings: str
     score: Callable[[str, Sequence[str]], tuple[float, ...]]
     aggregate: Aggregate | None = None
+    needs_references: bool = True
+    chance: float | None = 0.0
+
+    def of(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+        """The corpus value of answers, each beside its references."""
+        return self.value([self.score(*pair) for pair in zip(answers, references, strict=True)])
 
     def value(self, scores: Sequence[tuple[float, ...]]) -> float:
         """The corpus value of a list of scores."""
@@ -60,6 +66,13 @@ def _chrf_statistics(answer: str, references: Sequence[str]) -> tuple[float, ...
     return _segment_statistics(_chrf(), answer, references)
 
 
+def _ter_statistics(answer: str, references: Sequence[str]) -> tuple[float, ...]:
+    tokenizer = bleu_tokenizer(references)
+    if tokenizer == "char":
+        answer, *references = map(_characters(), [answer, *references])
+    return _segment_statistics(_ter(asian=tokenizer == "zh"), answer, references)
+
+
 def _segment_statistics(metric: Any, answer: str, references: Sequence[str]) -> tuple[float, ...]:
     """Counts of one segment. sacrebleu's paired significance tests go through the same two private methods."""
     (counts,) = metric._extract_corpus_statistics([answer], [[reference] for reference in references])
@@ -74,8 +87,13 @@ def _chrf_value(statistics: np.ndarray) -> float:
     return _corpus_score(_chrf(), statistics)
 
 
+def _ter_value(statistics: np.ndarray) -> float:
+    return _corpus_score(_ter(asian=False), statistics)
+
+
 def _corpus_score(metric: Any, statistics: np.ndarray) -> float:
-    totals = [int(total) for total in statistics.sum(axis=0)]
+    # Counts are whole; the mean length of several references, of which TER takes the sum, need not be.
+    totals = [int(total) if total.is_integer() else total for total in statistics.sum(axis=0).tolist()]
     return float(metric._compute_score_from_stats(totals).score)
 
 
@@ -95,27 +113,19 @@ def _chrf() -> Any:
     return CHRF(char_order=6, word_order=0, beta=2)
 
 
-class ScriptTokenizer:
-    """rouge-score's tokenizer for Latin script, unchanged, and words or characters for every other script."""
+@cache
+def _ter(*, asian: bool) -> Any:
+    from sacrebleu.metrics import TER
 
-    def __init__(self) -> None:
-        from rouge_score.tokenizers import DefaultTokenizer
+    # sacrebleu splits Chinese characters only where it normalises punctuation as well.
+    return TER(normalized=asian, asian_support=asian)
 
-        self._latin = DefaultTokenizer(use_stemmer=False)
 
-    def tokenize(self, text: str) -> list[str]:
-        """Tokens in their order: a Chinese character, kana or emoji is one; Cyrillic or Arabic words are one each."""
-        return [token for kind, run in groupby(text, key=letter) for token in self._split(kind, "".join(run).lower())]
+@cache
+def _characters() -> Any:
+    from sacrebleu.tokenizers.tokenizer_char import TokenizerChar
 
-    def _split(self, kind: Letter, run: str) -> list[str]:
-        match kind:
-            case Letter.LATIN:
-                tokens: list[str] = self._latin.tokenize(run)
-                return tokens
-            case Letter.SPACED:
-                return [run]
-            case Letter.HAN | Letter.UNSPACED | Letter.EMOJI:
-                return list(run)
+    return TokenizerChar()
 
 
 def _rouge(kind: str) -> TextRule:
@@ -157,6 +167,13 @@ BLEU = TextRule(
 )
 CHRF = TextRule(
     "chrf", "level:corpus|case:mixed|eff:yes|nc:6|nw:0|beta:2|space:no|refs:best", _chrf_statistics, _chrf_value
+)
+TER = TextRule(
+    "ter",
+    "level:corpus|tok:tercom,asian,char-by-reference-script|case:lc|refs:best",
+    _ter_statistics,
+    _ter_value,
+    chance=None,
 )
 ROUGE = tuple(_rouge(kind) for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum"))
 EXACT_MATCH = TextRule("exact_match", "level:mean|case:mixed|norm:nfc+strip|refs:any", _is_exact)
