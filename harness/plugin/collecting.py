@@ -52,6 +52,20 @@ def parametrize_stages(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("stage_pair", [pytest.param(None, marks=without)], ids=["no-stages"])
 
 
+def parametrize_benchmarks(metafunc: pytest.Metafunc) -> None:
+    """Run a case over each metric of each chosen benchmark; once, and skipped, where none is named. Reads no data."""
+    if "benchmark_score" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.stash[OPTIONS].benchmarks
+    scores = [(benchmark, metric) for benchmark in chosen for metric in benchmark.metrics]
+    if scores:
+        ids = [f"{benchmark.name}-{metric}" for benchmark, metric in scores]
+        metafunc.parametrize("benchmark_score", scores, ids=ids, scope="session")
+        return
+    without = pytest.mark.skip(reason="no general benchmark is named (--benchmarks arc_easy,piqa or small)")
+    metafunc.parametrize("benchmark_score", [pytest.param(None, marks=without)], ids=["no-benchmarks"])
+
+
 def parametrize_lm_eval(metafunc: pytest.Metafunc) -> None:
     """Run a case over each number that the named lm-eval tasks declare; once, and skipped, where none is named."""
     if "lm_eval_score" not in metafunc.fixturenames:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.chat.record import CHAT, TEMPLATE, what_changed
 from harness.errors import InvalidRunError, UsageError
-from harness.gate import explain, judge
+from harness.gate import drift, explain, judge
 from harness.plugin.collecting import suite_of
 from harness.plugin.state import CASE, OPTIONS, PROCESS
 from harness.records import Measurement, Outcome, Reference, Verdict
@@ -34,7 +34,8 @@ def decide(
             f"{item.nodeid} gates a second measurement, {measurement.name}; p-values are adjusted for one a case, so "
             "split the case or parametrise it."
         )
-    allowed = options.margins.get(measurement.metric, options.margin(measurement.metric) if margin is None else margin)
+    default = options.margin(measurement.metric, measurement.value) if margin is None else margin
+    allowed = options.margins.get(measurement.metric, default)
     comparisons = item.config.stash[PROCESS].comparisons
     verdicts = [
         replace(
@@ -45,6 +46,8 @@ def decide(
     ]
     records.measurements[measurement.name] = measurement
     records.suites[measurement.name] = suite_of(item)
+    if against is not None:
+        records.against[measurement.name] = against
     records.verdicts += verdicts
     invalid = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
     if invalid:
@@ -74,6 +77,7 @@ def _references(
             baseline.measurements.get(measurement.name),
             baseline.origin,
             _differences(baseline.environment.get("model"), model),
+            drift(baseline.environment, environment),
         )
         for baseline in options.compare
     ]

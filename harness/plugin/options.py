@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness import baselines
+from harness.benchmarks.catalogue import chosen
+from harness.benchmarks.record import Benchmark
+from harness.benchmarks.sources import check_place
 from harness.errors import UsageError
 from harness.gate import margin_for
 from harness.inspection.policy import declared_policy
@@ -44,6 +47,8 @@ class Options:
     supervised: str | None
     serving: dict[str, object] | None
     samples: tuple[SampleSet, ...]
+    benchmarks: tuple[Benchmark, ...]
+    benchmark_places: tuple[str, ...]
     lm_eval: tuple[TaskSet, ...]
     compare: tuple[baselines.Baseline, ...]
     baseline_dir: Path
@@ -68,9 +73,9 @@ class Options:
         """What a report calls the thing under test: the model, or the recipe or trainer that would make one."""
         return self.model.text if self.model else str(self.recipe or self.trainer)
 
-    def margin(self, metric: str) -> float:
-        """Return the allowed drop of a metric: the user's, else the default."""
-        return margin_for(metric, self.margins)
+    def margin(self, metric: str, value: float) -> float:
+        """Return the allowed drop of a metric that was measured as ``value``: the user's, else the default."""
+        return margin_for(metric, self.margins, value)
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -114,6 +119,8 @@ def read_options(config: pytest.Config) -> Options:
         supervised=_supervised(get("supervised"), get("trainer")),
         serving=dict(get("serving")) or None,
         samples=_samples(get("samples")),
+        benchmarks=_benchmarks(get("benchmarks"), get("benchmark_dir")),
+        benchmark_places=tuple(get("benchmark_dir")),
         lm_eval=lm_eval,
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
@@ -149,6 +156,14 @@ def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
                     "choice, target or references for free text."
                 )
     return sets
+
+
+def _benchmarks(names: str | None, places: list[str]) -> tuple[Benchmark, ...]:
+    if places and names is None:
+        raise UsageError("--benchmark-dir says where benchmarks are found; name those to run with --benchmarks.")
+    for place in places:
+        check_place(place)
+    return () if names is None else chosen(names)
 
 
 def _lm_eval(names: tuple[str, ...], include: Path | None) -> tuple[TaskSet, ...]:
