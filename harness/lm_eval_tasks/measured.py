@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from harness.errors import DataError, InvalidRunError
 from harness.lm_eval_tasks.aggregations import RULES, Rule
-from harness.lm_eval_tasks.content import content_of
+from harness.lm_eval_tasks.content import content_of, known_benchmark
 from harness.lm_eval_tasks.logged import Logged
 from harness.lm_eval_tasks.scores import Score
+from harness.lm_eval_tasks.signature import TaskRun, settings_of, signature_of
 from harness.metrics.measuring import measure
-from harness.provenance import object_digest
 from harness.records import Measurement, Sample, SampleSet
 from harness.statistics import value_of
 
-PICKED = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
-"""Metrics that guessing among the choices reaches a known value of."""
-
-
-@dataclass(frozen=True)
-class TaskRun:
-    """What one run of lm-eval says of one task.
-
-    ``samples`` are by filter and doc_id; ``reported`` has lm-eval's own values by ``metric,filter``. ``template`` names
-    the chat template, empty for plain text. ``limited`` tells that not all of the task's samples were asked.
-    """
-
-    task: str
-    config: Mapping[str, Any]
-    version: str
-    shots: int
-    template: str
-    samples: Mapping[str, Mapping[int, Logged]]
-    reported: Mapping[str, Any]
-    limited: bool
-
-    @property
-    def output(self) -> str:
-        """What is asked of the model."""
-        return str(self.config.get("output_type", "generate_until"))
+GUESSED = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
+"""Metrics of which it is known what guessing reaches."""
 
 
 def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurement:
@@ -61,20 +37,19 @@ def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurem
         lines = [line for line in run.samples.get(score.filter, {}).values() if score.metric in line.values]
         if not lines:
             raise InvalidRunError(f"{name}: lm-eval gave no {score.label} of {run.task}, though the task declares it.")
+        benchmark = known_benchmark(run.task)
         scored = [_numbers(line, score, rule) for line in lines]
         problems += _differs(run, score, rule, scored)
         rows += scored
         for line in lines:
-            content = content_of(run.config, line)
-            number = sample_id(line.doc_id)
-            identity = number if run.task == name else f"{run.task}-{number}"
-            samples.append(Sample(identity, content.prompt, (), content.digest))
-            chances.append(content.chance if score.metric in PICKED else None)
+            content = content_of(run.output, benchmark, line)
+            samples.append(Sample(_sample_id(name, run.task, line.doc_id), "", (), content.digest))
+            chances.append(content.chance if score.metric in GUESSED else None)
     found = measure(
         score.metric,
-        SampleSet(name, tuple(samples), limited=any(run.limited for run in runs)),
+        SampleSet(name, tuple(samples), limited=any(run.limited for run in runs), settings=settings_of(runs)),
         rows,
-        signature=_signature(runs, score),
+        signature=signature_of(runs, score),
         aggregate=rule.aggregate,
         chance=_mean(chances),
         problems=tuple(problems),
@@ -82,14 +57,9 @@ def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurem
     return replace(found, name=f"{name}/{score.label}", higher_is_better=score.higher_is_better)
 
 
-def sample_id(doc_id: int) -> str:
-    """lm-eval's number of a sample, in digits that sort."""
-    return f"{doc_id:05}"
-
-
-def template_name(text: str | None) -> str:
-    """A short name of a chat template by its text, which is what lm-eval keeps of it; empty for plain text."""
-    return object_digest(text)[:12] if text else ""
+def _sample_id(name: str, task: str, doc_id: int) -> str:
+    """The id that a benchmark's sample has: its place in the split, after the subject where a set has several."""
+    return f"{doc_id:04}" if task == name else f"{task.removeprefix(f'{name}_')}-{doc_id:04}"
 
 
 def _numbers(line: Logged, score: Score, rule: Rule) -> tuple[float, ...]:
@@ -110,22 +80,6 @@ def _differs(run: TaskRun, score: Score, rule: Rule, rows: Sequence[tuple[float,
     same = isinstance(reported, int | float) and math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9)
     if not same and not math.isnan(value):
         yield f"lm-eval reports {score.label} {reported} of {run.task}, but its {len(rows)} samples give {value:.6g}"
-
-
-def _signature(runs: Sequence[TaskRun], score: Score) -> str:
-    """What makes the number comparable; of a set's tasks, all that they differ in is in their samples' digests."""
-    first = runs[0]
-    generation = {line.generation for run in runs for line in run.samples[score.filter].values()} - {""}
-    fields = {
-        "engine": "lm-eval",
-        "filter": "" if score.filter == "none" else score.filter,
-        "format": "chat" if first.template else "plain",
-        "generation": ",".join(sorted(generation)),
-        "shots": ",".join(sorted({str(run.shots) for run in runs})),
-        "task": ",".join(sorted({run.version for run in runs})),
-        "template": first.template,
-    }
-    return "|".join(f"{key}:{value}" for key, value in fields.items() if value)
 
 
 def _mean(chances: Sequence[float | None]) -> float | None:

@@ -14,8 +14,8 @@ from typing import Any
 from harness.errors import InvalidRunError, NetworkError, UsageError
 from harness.lm_eval_tasks.finding import TaskFile
 from harness.lm_eval_tasks.logged import by_filter, logged
-from harness.lm_eval_tasks.measured import TaskRun, template_name
 from harness.lm_eval_tasks.sets import TaskSet
+from harness.lm_eval_tasks.signature import TaskRun, template_name
 from harness.models.files import first_line
 from harness.models.local import LocalModel
 from harness.models.virtual_tokens import virtual_tokens
@@ -62,7 +62,7 @@ def load_tasks(tasks: TaskSet, *, offline: bool) -> list[tuple[TaskFile, Any]]:
     with _quiet():
         # Each file is named by its path, which spares the index of all 14,000 of them.
         manager = TaskManager(include_defaults=False)
-        return [(file, _loaded(manager, file, offline)) for file in tasks.tasks]
+        return [(file, _with_shots(_loaded(manager, file, offline), tasks)) for file in tasks.tasks]
 
 
 def _loaded(manager: Any, file: TaskFile, offline: bool) -> Any:
@@ -76,8 +76,18 @@ def _loaded(manager: Any, file: TaskFile, offline: bool) -> Any:
             f"{file.path}: lm-eval cannot prepare {file.name} ({type(error).__name__}: {first_line(error)}); see "
             f"whether `lm-eval run --tasks {file.path} --limit 1` can."
         ) from error
-    if task.get_config("num_fewshot") is None:
-        task.set_config("num_fewshot", 0)
+    return task
+
+
+def _with_shots(task: Any, tasks: TaskSet) -> Any:
+    """Set the number of shots as ``lm-eval run --num_fewshot`` does, which leaves a task alone that states none."""
+    stated = task.get_config("num_fewshot")
+    if tasks.shots and stated == 0:
+        raise UsageError(
+            f"--lm-eval-tasks {tasks.name}:{tasks.shots}: {task.task_name} is asked without shots, as its own file "
+            "says, and lm-eval does not change that; leave the number away."
+        )
+    task.set_config("num_fewshot", (stated or 0) if tasks.shots is None else tasks.shots)
     return task
 
 

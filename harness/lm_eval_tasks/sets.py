@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +17,43 @@ COSMETIC = {"group", "group_alias", "task", "task_alias", "aggregate_metric_list
 
 @dataclass(frozen=True)
 class TaskSet:
-    """One or several tasks whose samples are measured together, under one name; ``left_out`` says what is not gated.
+    """One or several tasks whose samples are measured together, under one name.
 
-    ``stands_alone`` tells a task, whose sample ids are lm-eval's, from a group, where they carry their task's name.
+    ``shots`` replaces the number of shots that the tasks' own files state. ``notes`` tell a reader what is not gated,
+    or is so in another way than lm-eval reports it.
     """
 
     name: str
     tasks: tuple[TaskFile, ...] = field(compare=False)
     scores: tuple[Score, ...]
-    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    shots: int | None = None
 
 
 def task_sets(names: Sequence[str], include: Path | None = None) -> tuple[TaskSet, ...]:
-    """The sets that names, or paths of YAML files, stand for; raises UsageError for what cannot be run or gated.
+    """The sets that names, or paths of YAML files, stand for, each perhaps with its number of shots: ``sciq:5``.
 
-    A group that lm-eval itself reports as one mean over all its samples (mmlu) is one set: its 57 subjects are one
-    comparison, where 57 would share the significance level. Any other group, or a tag, is a set for each of its tasks.
+    A group of which lm-eval reports a mean (mmlu) is one set: its 57 subjects are one comparison, where 57 comparisons
+    would share the significance level. Any other group, or a tag, is a set for each of its tasks.
+    Raises UsageError for what cannot be run or gated.
     """
     files = TaskFiles(include)
     found: dict[str, TaskSet] = {}
-    for name in names:
+    for entry in names:
+        name, shots = _name_and_shots(entry)
         for each in _sets(name, files):
-            known = found.setdefault(each.name, each)
-            if [task.path for task in known.tasks] != [task.path for task in each.tasks]:
-                raise UsageError(f"--lm-eval-tasks: two tasks are called {each.name!r}; rename one of them.")
+            if each.name in found:
+                raise UsageError(
+                    f"--lm-eval-tasks: {each.name!r} is named twice, and its measurements are called so; keep one, or "
+                    "rename one."
+                )
+            found[each.name] = replace(each, shots=shots)
     return tuple(found.values())
+
+
+def _name_and_shots(entry: str) -> tuple[str, int | None]:
+    name, colon, shots = entry.rpartition(":")
+    return (name, int(shots)) if colon and shots.isdecimal() and not name.endswith(":") else (entry, None)
 
 
 def _sets(name: str, files: TaskFiles) -> Iterator[TaskSet]:
@@ -62,20 +74,20 @@ def _single(task: TaskFile) -> TaskSet:
             f"--lm-eval-tasks: nothing of {task.name} can be gated: {'; '.join(left) or 'it declares no metric'}; give "
             "it a metric with the aggregation mean in a YAML of your own that includes this one."
         )
-    return TaskSet(task.name, (task,), scores, left)
+    return TaskSet(task.name, (task,), scores, tuple(f"lm-eval's {each} is not gated" for each in left))
 
 
 def _group(group: TaskFile, files: TaskFiles) -> Iterator[TaskSet]:
     members = [each for name in _members(group) for each in _sets(name, files)]
-    means = list(_means(group.config))
+    means = dict(_means(group.config))
     shared = [score for score in members[0].scores if all(score in each.scores for each in members)]
-    scores = tuple(score for score in shared if score.metric in means)
+    scores = tuple(score for score in shared if score.metric in means and score.aggregation == "mean")
     if not scores:
         yield from members
         return
-    left = [f"{score.label} (not what the group reports)" for score in shared if score not in scores]
-    left += [each for each in members[0].left_out if all(each in member.left_out for member in members)]
-    yield TaskSet(group.name, tuple(task for each in members for task in each.tasks), scores, tuple(left))
+    alike = any(not means[score.metric] for score in scores)
+    notes = ("lm-eval weighs the group's tasks alike, here each sample counts alike",) * alike
+    yield TaskSet(group.name, tuple(task for each in members for task in each.tasks), scores, notes)
 
 
 def _members(group: TaskFile) -> Iterator[str]:
@@ -91,9 +103,9 @@ def _members(group: TaskFile) -> Iterator[str]:
         yield name
 
 
-def _means(config: Mapping[str, Any]) -> Iterator[str]:
-    """The metrics that a group reports as the mean over all its samples."""
+def _means(config: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The metrics of which a group reports a mean, and whether that is the mean over all its samples."""
     declared = config.get("aggregate_metric_list") or []
     for entry in [declared] if isinstance(declared, Mapping) else declared:
-        if entry.get("aggregation", "mean") == "mean" and entry.get("weight_by_size", True) is True:
-            yield str(entry["metric"])
+        if entry.get("aggregation", "mean") == "mean":
+            yield str(entry["metric"]), bool(entry.get("weight_by_size", True))
