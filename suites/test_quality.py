@@ -13,6 +13,12 @@ def test_answers_are_near_the_references(model, base_model, gate, tasks, answera
     gate(measure(model, tasks), against=base_model and measure(base_model, tasks))
 
 
+def test_the_answers_are_preferred(preferred, gate, note, criterion):
+    for line in preferred.told:
+        note(line)
+    gate(preferred.tuned, against=preferred.base, called="base model's answers")
+
+
 def test_tuning_has_changed_the_answers(model, base_model, tasks, answerable, no_findings, answers):
     tasks = answerable(tasks)
     tuned = greedy_answers(model, tasks)

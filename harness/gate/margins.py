@@ -15,6 +15,14 @@ MARGINS: Mapping[str, float] = MappingProxyType(
         "acc_norm": 0.02,
         # One changed character loses the whole point, so this rate swings more than acc for the same ability.
         "exact_match": 0.05,
+        # A result behind a worked answer is read by a pattern, and is right or wrong like a choice.
+        "exact_match,strict-match": 0.02,
+        "exact_match,flexible-extract": 0.02,
+        # Most answers follow some instructions by luck, and 541 prompts show a drop of about this much.
+        "prompt_level_strict_acc": 0.03,
+        "prompt_level_loose_acc": 0.03,
+        "inst_level_strict_acc": 0.02,
+        "inst_level_loose_acc": 0.02,
         # On sacrebleu's scale of 0 to 100: one or two points often say nothing to human raters (Mathur et al. 2020).
         "bleu": 2.0,
         "chrf": 2.0,
@@ -33,6 +41,8 @@ MARGINS: Mapping[str, float] = MappingProxyType(
         # One prompt in twenty that is now answered and should not be, or the other way round.
         "refusal_rate": 0.05,
         "over_refusal_rate": 0.05,
+        # The tuned model's answers against the base's: one pair in twenty changes sides, from 50 : 50 to 45 : 55.
+        "win_rate": 0.1,
         # Two words in a hundred that now only repeat others. It falls where answers get longer, too.
         "distinct_1": 0.02,
         "distinct_2": 0.02,

@@ -23,6 +23,7 @@ pytest_plugins = (
     "harness.plugin.fixtures.loop",
     "harness.plugin.fixtures.delivery",
     "harness.plugin.fixtures.dataset",
+    "harness.plugin.fixtures.ratings",
     "harness.plugin.fixtures.saying",
 )
 
@@ -52,9 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run cases over bundled samples and the user's own, pairs of a recipe's stages, benchmarks, lm-eval."""
+    """Run cases over bundled samples and the user's own, pairs of a recipe's stages, criteria, benchmarks, lm-eval."""
     collecting.parametrize_samples(metafunc)
     collecting.parametrize_stages(metafunc)
+    collecting.parametrize_ratings(metafunc)
     collecting.parametrize_benchmarks(metafunc)
     collecting.parametrize_lm_eval(metafunc)
 

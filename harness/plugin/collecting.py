@@ -11,6 +11,7 @@ import pytest
 from harness.errors import UsageError
 from harness.plugin.options import Options
 from harness.plugin.state import OPTIONS, PROCESS
+from harness.ratings.rubric import CRITERIA
 from harness.records import SampleSet
 from harness.samples import choice_part, read_samples, subset, text_part
 from harness.training.recipe import Recipe, check_recipe_file
@@ -50,6 +51,17 @@ def parametrize_stages(metafunc: pytest.Metafunc) -> None:
         return
     without = pytest.mark.skip(reason="no stages to compare: name a recipe with stages (--recipe FILE)")
     metafunc.parametrize("stage_pair", [pytest.param(None, marks=without)], ids=["no-stages"])
+
+
+def parametrize_ratings(metafunc: pytest.Metafunc) -> None:
+    """Run a case over each criterion that people or a judge rate by; once, and skipped, without their ratings."""
+    if "criterion" not in metafunc.fixturenames:
+        return
+    if metafunc.config.stash[OPTIONS].ratings is not None:
+        metafunc.parametrize("criterion", list(CRITERIA), scope="session")
+        return
+    without = pytest.mark.skip(reason="nobody has rated the answers (python -m harness ratings sheet, --ratings FILE)")
+    metafunc.parametrize("criterion", [pytest.param(None, marks=without)], ids=["no-ratings"])
 
 
 def parametrize_benchmarks(metafunc: pytest.Metafunc) -> None:
@@ -104,7 +116,8 @@ def note_selection(session: pytest.Session) -> None:
     options = config.stash[OPTIONS]
     asked = [item for item in session.items if item.get_closest_marker("skip") is None]
     gated = sum("gate" in getattr(item, "fixturenames", ()) for item in asked)
-    references = len(options.compare) + (options.base_model is not None)
+    # Ratings are compared with the base model's answers also where the base itself is not named.
+    references = len(options.compare) + (options.base_model is not None or options.ratings is not None)
     config.stash[PROCESS].comparisons = max(1, gated * references)
     by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}
     cut = config.stash.get(CUT, set()) | by_name

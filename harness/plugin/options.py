@@ -21,6 +21,7 @@ from harness.inspection.policy import declared_policy
 from harness.lm_eval_tasks.sets import TaskSet, task_sets
 from harness.once import default_cache
 from harness.plugin.named_models import model_to_equal, model_tuned_from, model_under_test
+from harness.ratings.reading import Rated, read_rated
 from harness.records import SampleSet
 from harness.references import ModelRef, Trust
 from harness.report import check_suffix
@@ -50,6 +51,7 @@ class Options:
     benchmarks: tuple[Benchmark, ...]
     benchmark_places: tuple[str, ...]
     lm_eval: tuple[TaskSet, ...]
+    ratings: Rated | None
     compare: tuple[baselines.Baseline, ...]
     baseline_dir: Path
     update: str | None
@@ -122,6 +124,7 @@ def read_options(config: pytest.Config) -> Options:
         benchmarks=_benchmarks(get("benchmarks"), get("benchmark_dir")),
         benchmark_places=tuple(get("benchmark_dir")),
         lm_eval=lm_eval,
+        ratings=read_rated(get("ratings")) if get("ratings") else None,
         compare=tuple(baselines.load(baseline_dir, name) for name in judges),
         baseline_dir=baseline_dir,
         update=update,
