@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands import rows, select, train
+from harness.commands import ratings, rows, select, train
 from harness.zoo import command as zoo
 
 
@@ -16,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_to(commands)
     select.add_to(commands)
     rows.add_to(commands)
+    ratings.add_to(commands)
     zoo.add_to(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
