@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import harness.calibration.checks
 import harness.dataset.checks
 import harness.handover.checks
 import harness.loop.checks
@@ -17,7 +18,7 @@ from harness.zoo.results import outcome, summary, to_markdown
 from harness.zoo.visit import visit
 
 FINDING = Finding("something is wrong", "here", "that", "this", "do so")
-MODULES = (checks, harness.loop.checks, harness.handover.checks, harness.dataset.checks)
+MODULES = (checks, harness.calibration.checks, harness.loop.checks, harness.handover.checks, harness.dataset.checks)
 CASES = {name for each in MODULES for table in vars(each).values() if isinstance(table, dict) for name in table}
 
 

@@ -95,10 +95,24 @@ def _mean(pairs: Pairs, alpha: float, level: float, least: float) -> Evidence:
         drop=drop,
         p_alone=sign_flip_p(towards, pairs.codes, level),
         bounds=tango_bounds(0, 0, pairs.clusters, alpha) if agree else mean_bounds(differences, pairs.codes, alpha),
-        detectable=detectable_difference(mean_stderr(differences, pairs.codes), pairs.clusters, level, least),
+        detectable=_detectable_mean(pairs, level, least),
         lost=lost,
         won=won,
     )
+
+
+def _detectable_mean(pairs: Pairs, level: float, least: float) -> float | None:
+    """By the spread of the differences; for rates not less than what as many clusters, each right or wrong, could show.
+
+    Where few rates moved, their spread is small, but a drop would bring a spread of its own.
+    """
+    differences, codes = pairs.differences, pairs.codes
+    by_spread = detectable_difference(mean_stderr(differences, codes), pairs.clusters, level, least)
+    if not pairs.binary:
+        return by_spread
+    moved = int(np.count_nonzero(np.bincount(codes, weights=np.abs(differences))))
+    by_flips = detectable_pairs(pairs.clusters, moved, level, least)
+    return by_flips if by_spread is None or by_flips is None else max(by_flips, by_spread)
 
 
 def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, level: float, least: float) -> Evidence:

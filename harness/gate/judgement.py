@@ -45,7 +45,7 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
     except InvalidRunError as fault:
         return replace(verdict, reason=f"in {reference.label}, {fault}")
     verdict = replace(verdict, reference_value=reference.measurement.value)
-    if difference := why_not_comparable(old, new, reference.differences):
+    if difference := why_not_comparable(old, new, reference.differences) or reference.drift:
         return replace(verdict, outcome=Outcome.NOT_COMPARABLE, reason=difference)
 
     pairs = join(old, new)

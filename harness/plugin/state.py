@@ -16,10 +16,12 @@ class Records:
     """Everything that the cases of this session have said so far; grows while they run.
 
     ``comparisons`` is how many the whole run makes, by which every p-value is adjusted: each process knows it.
+    ``against`` holds what measurements were compared with besides stored baselines; it stays in its process.
     """
 
     measurements: dict[str, Measurement] = field(default_factory=dict)
     suites: dict[str, str] = field(default_factory=dict)
+    against: dict[str, Measurement] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     answers: list[SideBySide] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.calibration.checks import GATE
 from harness.chat.probe import probe
 from harness.dataset.checks import ROWS
 from harness.errors import HarnessError
@@ -48,4 +49,6 @@ def _examined(setup: Setup) -> Iterator[tuple[str, list[Finding]]]:
         yield from ((name, check(setup.delivery, silent)) for name, check in (FILES | WEIGHTS).items())
     if setup.dataset is not None:
         yield from ((name, check(setup.dataset, silent)) for name, check in ROWS.items())
+    if setup.gate is not None:
+        yield from ((name, check(setup.gate)) for name, check in GATE.items())
     yield from ((name, find()) for name, find in setup.more.items())

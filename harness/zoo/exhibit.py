@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.calibration.gate import Gate
 from harness.dataset.rows_and_samples import RowsAndSamples
 from harness.handover.delivery import Delivery
 from harness.inspection.checkpoint import Checkpoint
@@ -21,8 +22,8 @@ class Setup:
     ``tokenizer`` gets the checks of the chat template, ``checkpoint`` those of a saved model's files, ``trainer`` all
     that ``preflight`` makes, beside its source ``rows``. ``options`` are what the user declares to
     ``preflight`` (``serving`` and so on). ``model`` answers ``samples`` after training. ``loop`` is a trainer whose
-    training is looked at, ``delivery`` what is handed over, ``dataset`` rows as text. ``more`` holds findings of what
-    the tables cannot be asked: a sentence of the harness itself, a verdict of the gate, by the name of the case.
+    training is looked at, ``delivery`` what is handed over, ``dataset`` rows as text, ``gate`` what judges. ``more``
+    holds findings of what the tables cannot be asked: a sentence of the harness itself, a verdict, by the case's name.
     """
 
     tokenizer: Any = None
@@ -35,6 +36,7 @@ class Setup:
     loop: Loop | None = None
     delivery: Delivery | None = None
     dataset: RowsAndSamples | None = None
+    gate: Gate | None = None
     more: Mapping[str, Callable[[], list[Finding]]] = field(default_factory=dict)
 
 
