@@ -46,7 +46,12 @@ def distinct_shares(answers: Sequence[str], n: int) -> list[tuple[float, float]]
     return [(sum(1 / times[ngram] for ngram in ngrams), float(len(ngrams))) for ngrams in said]
 
 
-def distinct_value(statistics: np.ndarray) -> float:
+def distinct_of(answers: Sequence[str], n: int) -> float:
+    """The value over these answers."""
+    return _distinct_value(np.array(distinct_shares(answers, n)))
+
+
+def _distinct_value(statistics: np.ndarray) -> float:
     """The share of different n-grams; 0 where there are none at all."""
     different, all_of_them = statistics.sum(axis=0)
     return float(different / all_of_them) if all_of_them else 0.0
@@ -71,7 +76,7 @@ def _distinct(n: int, model: Model, samples: SampleSet, max_new_tokens: int | No
         samples,
         shares,
         signature=f"level:corpus|{WORDS}|over:{over}|{answer_signature(model, max_new_tokens)}",
-        aggregate=distinct_value,
+        aggregate=_distinct_value,
         problems=mostly_empty(samples, answers) + ((f"no answer has {n} words",) if unsaid else ()),
     )
 
@@ -88,5 +93,10 @@ def _tokenizer() -> ScriptTokenizer:
 
 WORDS = "tok:rouge+script|case:lc"
 REPETITION = TextRule(
-    "rep_4", f"level:mean|{WORDS}", lambda answer, _: (repetition(answer),), needs_references=False, chance=None
+    "rep_4",
+    f"level:mean|{WORDS}",
+    lambda answer, _: (repetition(answer),),
+    best=0.0,
+    needs_references=False,
+    chance=None,
 )

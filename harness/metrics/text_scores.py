@@ -26,13 +26,15 @@ class TextRule:
     ``score`` gives one number, or the segment statistics that ``aggregate`` turns into the corpus score.
     ``settings`` is the part of the signature that says what was chosen. It never depends on the samples at hand,
     so that a subset stays comparable with the whole set. A rule of answers alone (``needs_references`` False) gets
-    whatever references there are and looks at none. ``chance`` is as in ``Measurement``.
+    whatever references there are and looks at none. ``best`` is the score of a perfect answer,
+    ``chance`` is as in ``Measurement``.
     """
 
     name: str
     settings: str
     score: Callable[[str, Sequence[str]], tuple[float, ...]]
     aggregate: Aggregate | None = None
+    best: float = 1.0
     needs_references: bool = True
     chance: float | None = 0.0
 
@@ -164,15 +166,21 @@ BLEU = TextRule(
     "level:corpus|tok:13a,zh,char-by-reference-script|case:mixed|smooth:exp|eff:yes|refs:all",
     _bleu_statistics,
     _bleu_value,
+    best=100.0,
 )
 CHRF = TextRule(
-    "chrf", "level:corpus|case:mixed|eff:yes|nc:6|nw:0|beta:2|space:no|refs:best", _chrf_statistics, _chrf_value
+    "chrf",
+    "level:corpus|case:mixed|eff:yes|nc:6|nw:0|beta:2|space:no|refs:best",
+    _chrf_statistics,
+    _chrf_value,
+    best=100.0,
 )
 TER = TextRule(
     "ter",
     "level:corpus|tok:tercom,asian,char-by-reference-script|case:lc|refs:best",
     _ter_statistics,
     _ter_value,
+    best=0.0,
     chance=None,
 )
 ROUGE = tuple(_rouge(kind) for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum"))

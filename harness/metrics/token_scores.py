@@ -85,4 +85,4 @@ TOKEN_F1 = TextRule(
 LENGTH_RATIO = TextRule(
     "length_ratio", "level:corpus|tok:rouge+script|refs:closest", _lengths, _length_ratio, chance=None
 )
-LENGTH_ERROR = TextRule("length_error", LENGTH_RATIO.settings, _lengths, _length_error, chance=None)
+LENGTH_ERROR = TextRule("length_error", LENGTH_RATIO.settings, _lengths, _length_error, best=0.0, chance=None)
