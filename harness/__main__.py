@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands import calibrate, ratings, rows, select, train
+from harness.commands import calibrate, import_lm_eval, ratings, rows, select, train
 from harness.zoo import command as zoo
 
 
@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows.add_to(commands)
     ratings.add_to(commands)
     calibrate.add_to(commands)
+    import_lm_eval.add_to(commands)
     zoo.add_to(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
