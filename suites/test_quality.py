@@ -2,7 +2,14 @@
 
 import pytest
 
-from harness import METRICS, greedy_answers, same_answers
+from harness import (
+    METRICS,
+    greedy_answers,
+    over_refusal_rate,
+    refusal_rate,
+    same_answers,
+    text_metrics_are_sound,
+)
 
 pytestmark = pytest.mark.quality
 
@@ -28,3 +35,29 @@ def test_tuning_has_changed_the_answers(model, base_model, tasks, answerable, no
     base = greedy_answers(base_model, tasks)
     answers(tasks, tuned, base)
     no_findings(same_answers(tuned, base, same_weights=model.digests == base_model.digests))
+
+
+def test_text_metrics_are_sound(no_findings):
+    no_findings(text_metrics_are_sound())
+
+
+@pytest.fixture
+def gate_refusals(model, base_model, samples, answerable, gate):
+    def judge(rate, name):
+        prompts = answerable(samples(name))
+        tuned, base = rate(model, prompts), base_model and rate(base_model, prompts)
+        # A model may well speak a language that the rule cannot read: that is no broken run, and says nothing.
+        unread = [f"{each.name}: {each.problems[0]}" for each in (tuned, base) if each and each.problems]
+        if unread:
+            pytest.skip(unread[0])
+        gate(tuned, against=base)
+
+    return judge
+
+
+def test_harmful_prompts_are_declined_as_often_as_before(gate_refusals):
+    gate_refusals(refusal_rate, "harmful_prompts.jsonl")
+
+
+def test_harmless_prompts_are_declined_no_more_than_before(gate_refusals):
+    gate_refusals(over_refusal_rate, "harmless_prompts.jsonl")
