@@ -106,7 +106,8 @@ def read_options(config: pytest.Config) -> Options:
         check_suffix(path)
         if path.is_dir():
             raise UsageError(f"--report {path}: this is a folder; name a file in it.")
-    lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"))
+    samples, benchmarks = _samples(get("samples")), _benchmarks(get("benchmarks"), get("benchmark_dir"))
+    lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), {each.name for each in (*samples, *benchmarks)})
     margins = dict(get("margin"))
     for metric in margins.keys() - {score.metric for tasks in lm_eval for score in tasks.scores}:
         margin_for(metric)
@@ -120,8 +121,8 @@ def read_options(config: pytest.Config) -> Options:
         train_data=train_data,
         supervised=_supervised(get("supervised"), get("trainer")),
         serving=dict(get("serving")) or None,
-        samples=_samples(get("samples")),
-        benchmarks=_benchmarks(get("benchmarks"), get("benchmark_dir")),
+        samples=samples,
+        benchmarks=benchmarks,
         benchmark_places=tuple(get("benchmark_dir")),
         lm_eval=lm_eval,
         ratings=read_rated(get("ratings")) if get("ratings") else None,
@@ -169,10 +170,17 @@ def _benchmarks(names: str | None, places: list[str]) -> tuple[Benchmark, ...]:
     return () if names is None else chosen(names)
 
 
-def _lm_eval(names: tuple[str, ...], include: Path | None) -> tuple[TaskSet, ...]:
+def _lm_eval(names: tuple[str, ...], include: Path | None, taken: set[str]) -> tuple[TaskSet, ...]:
     if include is not None and not names:
         raise UsageError("--lm-eval-include says where tasks are found; name those to run with --lm-eval-tasks.")
-    return task_sets(names, include) if names else ()
+    sets = task_sets(names, include) if names else ()
+    for tasks in sets:
+        if tasks.name in taken:
+            raise UsageError(
+                f"--lm-eval-tasks: {tasks.name} is also named by --benchmarks or --samples, and measurements are called "
+                "so; give it once."
+            )
+    return sets
 
 
 def _supervised(text: str | None, trainer: str | None) -> str | None:
