@@ -17,7 +17,7 @@ from rich.text import Text
 from harness.commands.train import INTERRUPTED
 from harness.errors import HarnessError, UsageError
 from harness.once import default_cache
-from harness.report.text import one_line
+from harness.report.text import one_line, visible
 
 if TYPE_CHECKING:
     from harness.models.base import Completion
@@ -80,7 +80,7 @@ def _run(part: Part, options: argparse.Namespace) -> int:
         screen.print("interrupted; the same command goes on, or begins anew where nothing was kept", soft_wrap=True)
         return INTERRUPTED
     for line in told:
-        Console(file=sys.stdout, highlight=False).print(Text(one_line(line)), soft_wrap=True)
+        Console(file=sys.stdout, highlight=False).print(Text(visible(line, keep="")), soft_wrap=True)
     return 0 if sound else 1
 
 

@@ -123,7 +123,7 @@ function save() {
   warn("");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(written(), null, 1)], { type: "application/json" }));
-  link.download = `ratings-${work.rater.trim().replace(/[^\p{L}\p{N}]+/gu, "-")}.json`;
+  link.download = `ratings-${work.rater.match(/[\p{L}\p{N}]+/gu)?.join("-") ?? "rater"}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
@@ -131,6 +131,7 @@ function save() {
 async function load(file) {
   try {
     const found = JSON.parse(await file.text());
+    if (found?.format !== sheet.format) throw new Error("it is no file of ratings");
     if (found.sheet !== sheet.digest) throw new Error("it holds ratings of another sheet");
     takeOver(found);
     warn("");
