@@ -9,12 +9,10 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.metrics import instruction_rules_words as words
 from harness.metrics.instructions import RULES, followed_loosely, followed_strictly, instructions_of
+from ifeval_reference import checkers_of_lm_eval
 
-pytest.importorskip("punkt")
-nltk = pytest.importorskip("nltk")
-pytest.importorskip("lm_eval")
-pytest.importorskip("langdetect")
-pytest.importorskip("immutabledict")
+for package in ("punkt", "langdetect", "lm_eval", "immutabledict"):
+    pytest.importorskip(package)
 
 ANSWERS = 300
 
@@ -85,17 +83,8 @@ def answers():
 
 @pytest.fixture(scope="module")
 def theirs():
-    """lm-eval's functions, which get the sentences of the rules here: nltk would load its model over the network."""
-    tokenizer = words._sentences()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(nltk.data, "find", lambda name: name)
-    patch.setattr(nltk.tokenize, "_get_punkt_tokenizer", lambda language: tokenizer)
-    patch.setattr("langdetect.detector_factory.DetectorFactory.seed", 0)
-    from lm_eval.tasks.ifeval import instructions_util, utils
-
-    patch.setattr(instructions_util, "_get_sentence_tokenizer", lambda: tokenizer)
-    yield utils
-    patch.undo()
+    with checkers_of_lm_eval() as checkers:
+        yield checkers
 
 
 def test_every_rule_has_a_case():

@@ -8,13 +8,14 @@ from dataclasses import replace
 from harness.benchmarks.causes import CAUSES
 from harness.benchmarks.commonsense import COMMONSENSE
 from harness.benchmarks.exams import EXAMS
+from harness.benchmarks.generated import GENERATED
 from harness.benchmarks.language import LANGUAGE
 from harness.benchmarks.record import Benchmark
 from harness.benchmarks.truthful import TRUTHFUL
 from harness.errors import UsageError
 
 BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (*COMMONSENSE, *CAUSES, *LANGUAGE, *TRUTHFUL, *EXAMS)
+    benchmark.name: benchmark for benchmark in (*COMMONSENSE, *CAUSES, *LANGUAGE, *TRUTHFUL, *EXAMS, *GENERATED)
 }
 
 SMALL = ("arc_easy", "copa", "lambada_openai", "piqa")

@@ -79,9 +79,13 @@ def _shortest_reference(model: Model, sample: Sample) -> int:
 
 
 def mostly_empty(samples: SampleSet, answers: Mapping[str, Completion]) -> tuple[str, ...]:
-    """Why answers that are empty in more than half of the cases say nothing about the model; empty where they do."""
+    """Why answers that are empty in more than half of the cases say nothing about the model; empty where they do.
+
+    What a stop string left of an answer is another question, which ``cut_answers`` decides.
+    """
     owed = [sample for sample in samples if all(reference.strip() for reference in sample.references)]
-    empty = [sample for sample in owed if not answers[sample.id].text.strip()]
+    given = [(sample, answers[sample.id]) for sample in owed]
+    empty = [sample for sample, answer in given if not answer.text.strip() and answer.finish != "stop"]
     if 2 * len(empty) <= len(owed):
         return ()
     return (

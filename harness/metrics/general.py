@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.benchmarks.record import Benchmark, Scoring
 from harness.metrics.choice import acc, acc_norm
 from harness.metrics.continuation import ending_perplexity, foreseen
+from harness.metrics.generated import (
+    flexible_extract,
+    inst_level_loose_acc,
+    inst_level_strict_acc,
+    prompt_level_loose_acc,
+    prompt_level_strict_acc,
+    strict_match,
+)
 from harness.metrics.mass import mass
 from harness.records import Measurement
 
@@ -16,9 +25,18 @@ SCORED: dict[tuple[Scoring, str], Callable[..., Measurement]] = {
     ("mass", "acc"): mass,
     ("continuation", "acc"): foreseen,
     ("continuation", "perplexity"): ending_perplexity,
+    ("generation", "exact_match,strict-match"): strict_match,
+    ("generation", "exact_match,flexible-extract"): flexible_extract,
+    ("instructions", "prompt_level_strict_acc"): prompt_level_strict_acc,
+    ("instructions", "prompt_level_loose_acc"): prompt_level_loose_acc,
+    ("instructions", "inst_level_strict_acc"): inst_level_strict_acc,
+    ("instructions", "inst_level_loose_acc"): inst_level_loose_acc,
 }
 
 
 def measure_of(benchmark: Benchmark, metric: str) -> Callable[..., Measurement]:
     """The function for one of a benchmark's metrics; it takes (model, samples, chat=...)."""
-    return SCORED[benchmark.scoring, metric]
+    function = SCORED[benchmark.scoring, metric]
+    if benchmark.max_new_tokens:
+        return partial(function, stop=benchmark.stop, max_new_tokens=benchmark.max_new_tokens)
+    return function

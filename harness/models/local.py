@@ -126,6 +126,10 @@ class LocalModel:
             answers.update(zip(batch, chosen, strict=True))
         return [answers[index] for index in range(len(encoded))]
 
+    def room(self, prompt: Messages | str) -> int:
+        """How many new tokens an answer to this prompt can have at most."""
+        return self.longest - len(self._prompt_ids(prompt))
+
     def _with_room(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[list[int]]:
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
         for index, ids in enumerate(encoded):
