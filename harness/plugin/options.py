@@ -107,7 +107,8 @@ def read_options(config: pytest.Config) -> Options:
         if path.is_dir():
             raise UsageError(f"--report {path}: this is a folder; name a file in it.")
     samples, benchmarks = _samples(get("samples")), _benchmarks(get("benchmarks"), get("benchmark_dir"))
-    lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), {each.name for each in (*samples, *benchmarks)})
+    taken = {*(each.name for each in samples), *(each.name for each in benchmarks)}
+    lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), taken)
     margins = dict(get("margin"))
     for metric in margins.keys() - {score.metric for tasks in lm_eval for score in tasks.scores}:
         margin_for(metric)
@@ -177,8 +178,8 @@ def _lm_eval(names: tuple[str, ...], include: Path | None, taken: set[str]) -> t
     for tasks in sets:
         if tasks.name in taken:
             raise UsageError(
-                f"--lm-eval-tasks: {tasks.name} is also named by --benchmarks or --samples, and measurements are called "
-                "so; give it once."
+                f"--lm-eval-tasks: {tasks.name} is also named by --benchmarks or --samples, and its measurements are "
+                "called so; give it once."
             )
     return sets
 
