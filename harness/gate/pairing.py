@@ -56,10 +56,11 @@ class Pairs:
 
     @property
     def binary(self) -> bool:
-        """Every score is 0 or 1, so that samples can flip and nothing else."""
-        return self.aggregate is None and all(
-            bool(np.isin(side, (0.0, 1.0)).all()) for side in (self.before, self.after)
-        )
+        """Every score is 0 or 1, or a tie of both sides at 0.5, so that samples can flip whole and nothing else."""
+        if self.aggregate is not None:
+            return False
+        tied = (self.before == 0.5) & (self.after == 0.5)
+        return bool((np.isin(self.before, (0.0, 1.0)) & np.isin(self.after, (0.0, 1.0)) | tied).all())
 
     @property
     def clusters(self) -> int:
