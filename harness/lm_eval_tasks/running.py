@@ -59,7 +59,7 @@ def load_tasks(tasks: TaskSet, *, offline: bool) -> list[tuple[TaskFile, Any]]:
     """lm-eval's objects of a set's tasks, their data loaded; raises UsageError where lm-eval cannot make one."""
     from lm_eval.tasks import TaskManager
 
-    with _quiet():
+    with _quiet(), _seeded():
         # Each file is named by its path, which spares the index of all 14,000 of them.
         manager = TaskManager(include_defaults=False)
         return [(file, _with_shots(_loaded(manager, file, offline), tasks)) for file in tasks.tasks]
