@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from harness.scores import SampleScore as SampleScore
+from harness.scores import Scores
+
 Message = Mapping[str, Any]
 """One chat message as the field writes it: ``{"role": ..., "content": ...}``."""
 
@@ -60,15 +63,6 @@ class SampleSet:
         return len(self.samples)
 
 
-@dataclass(frozen=True, slots=True)  # there are millions of them: measurements times samples
-class SampleScore:
-    """The score of one sample: one number, or the segment statistics of a corpus metric (BLEU: 10 counts)."""
-
-    values: tuple[float, ...]
-    digest: str
-    cluster: str = ""
-
-
 Aggregate = Callable[[Any], float]
 """From an array of shape (n samples, k statistics) to the metric's value."""
 
@@ -79,7 +73,8 @@ class Measurement:
 
     ``name`` is ``<sample set>/<metric>``. ``aggregate`` is None where the value is the mean of the scores.
     ``chance`` is the value that guessing reaches (0 for a rate that can be nothing), None where there is no such floor.
-    ``problems`` says why the run itself is broken; with any, the verdict is ``invalid``.
+    ``problems`` says why the run itself is broken; with any, the verdict is ``invalid``. ``scores`` may be given as any
+    mapping and is held as ``Scores``.
     """
 
     name: str
@@ -94,6 +89,10 @@ class Measurement:
     chance: float | None = None
     limited: bool = False
     problems: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scores, Scores):
+            object.__setattr__(self, "scores", Scores(self.scores))
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,9 @@ class Verdict:
     """One row of the report. Numbers are None where the outcome has none.
 
     ``drop`` is positive where the model got worse, whichever way the metric points; ``low`` and ``high`` are its
-    one-sided bounds at 1 - alpha; ``p`` is adjusted for all comparisons of the run, ``p_alone`` is not. ``detectable`` is
-    the smallest drop that this many samples would have shown with a power of 80 %. ``lost`` and ``won`` hold sample ids that
-    went from right to wrong and from wrong to right (for scores that are not 0 or 1: that got worse or better).
+    one-sided bounds at 1 - alpha; ``p`` is adjusted for all comparisons of the run, ``p_alone`` is not. ``detectable``
+    is the smallest drop that this many samples would have shown with a power of 80 %. ``lost`` and ``won`` hold sample
+    ids that went from right to wrong and from wrong to right (for scores that are not 0 or 1: got worse or better).
     """
 
     measurement: str

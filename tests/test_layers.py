@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "harness.errors": 0,
     "harness.records": 0,
+    "harness.scores": 0,
     "harness.findings": 0,
     "harness.references": 1,
     "harness.provenance": 1,

@@ -58,7 +58,7 @@ def test_scores_equal_those_of_lm_eval_on_the_same_items(metric: str) -> None:
 
     ours = METRICS[metric](FakeModel(likelihood=likelihood), questions)
 
-    assert [score.values[0] for score in ours.scores.values()] == theirs
+    assert [ours.scores[question.id].values[0] for question in questions] == theirs
     assert ours.value == task.aggregation()[metric](theirs)
     assert ours.stderr == pytest.approx(pytest.importorskip("lm_eval.api.metrics").mean_stderr(theirs), rel=1e-12)
 

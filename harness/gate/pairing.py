@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
 
 from harness.errors import InvalidRunError
 from harness.records import Aggregate, Measurement
+from harness.scores import Scores
 from harness.statistics import Floats, Ints, group_codes, value_of
 
 NOISE = 1e-5
@@ -82,22 +82,19 @@ def tabulate(measurement: Measurement) -> Table:
     """Orders the samples by id. Raises InvalidRunError, in a clause, for a measurement that holds no usable numbers."""
     if measurement.problems:
         raise InvalidRunError("; ".join(measurement.problems))
-    if not measurement.scores:
+    scores = measurement.scores
+    assert isinstance(scores, Scores)
+    if not scores:
         raise InvalidRunError("no sample was scored")
-    # One walk over the samples: at 100,000 of them, each costs more than the test that follows.
-    ids = tuple(sorted(measurement.scores))
-    scores = [measurement.scores[each] for each in ids]
-    values = [score.values for score in scores]
-    widths = set(map(len, values))
-    if len(widths) > 1 or 0 in widths:
-        raise InvalidRunError(f"its samples hold {listed(map(str, widths))} numbers each, where all must hold as many")
-    rows = np.fromiter(chain.from_iterable(values), dtype=np.float64).reshape(len(ids), -1)
+    widths = np.diff(np.frombuffer(scores.ends, dtype=np.int64), prepend=0)
+    if widths.min() == 0 or widths.min() != widths.max():
+        counts = map(str, sorted(set(widths.tolist())))
+        raise InvalidRunError(f"its samples hold {listed(counts)} numbers each, where all must hold as many")
+    rows = np.frombuffer(scores.numbers, dtype=np.float64).reshape(len(scores), -1)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
-        raise InvalidRunError(f"the score of {listed(ids[row] for row in bad)} is not a finite number")
-    return Table(
-        measurement, ids, rows, tuple(score.digest for score in scores), tuple(score.cluster for score in scores)
-    )
+        raise InvalidRunError(f"the score of {listed(scores.ids[row] for row in bad)} is not a finite number")
+    return Table(measurement, scores.ids, rows, scores.digests, scores.clusters)
 
 
 def value_fault(table: Table, aggregate: Aggregate | None) -> str:
