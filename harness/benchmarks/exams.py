@@ -66,7 +66,7 @@ EXAMS = (
         subjects=SUBJECTS["mmlu"],
         subject_field="subject",
         description="The following are multiple choice questions (with answers) about {subject}.\n\n",
-        folders=("hendrycks_test", "hendryckstest", "data"),
+        folders=("hendrycks_test", "hendryckstest"),
         columns=("question", *LETTERS, "answer"),
     ),
     Benchmark(

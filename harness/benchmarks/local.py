@@ -44,14 +44,17 @@ def _with_subjects(files: list[DataFile], benchmark: Benchmark, what: str) -> By
             found[subject].append((place, {**row, SUBJECT: subject}))
     if not by_file:
         for place, row in _rows(one_table(unnamed, what), benchmark):
-            found[_told_subject(row, benchmark)].append((place, row))
+            subject = _told_subject(row, benchmark)
+            found[subject].append((place, {**row, SUBJECT: subject}))
     if set(found) == {""} and not benchmark.only:
-        return found
+        return found  # it is up to the form of the rows whether they can be asked so
     lacking = [subject for subject in benchmark.asked_subjects if subject not in found]
     if lacking:
+        there = [subject for subject in found if subject in benchmark.subjects]
+        instead = f", or ask for what is there, such as {benchmark.name}_{there[0]}" if there else ""
         raise DataError(
             f"{what} lacks {len(lacking)} of {len(benchmark.asked_subjects)} subjects ({lacking[0]} first); add their "
-            f"files, or name what is there, such as {benchmark.name}_{next(iter(found))}."
+            f"files{instead}."
         )
     return {subject: found[subject] for subject in benchmark.asked_subjects}
 
@@ -73,7 +76,7 @@ def _rows(paths: list[Path], benchmark: Benchmark) -> list[Placed]:
 
 def _labelled(rows: list[Placed], path: Path, field: str) -> list[Placed]:
     """Put each line of a file of labels into its row."""
-    labels = path.read_text(encoding="utf-8").split()
+    labels = path.read_text(encoding="utf-8", errors="replace").split()
     if len(labels) != len(rows):
         raise DataError(
             f"{path}: has {len(labels)} labels for the {len(rows)} rows beside it; fetch both files from one release."

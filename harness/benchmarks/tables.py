@@ -30,15 +30,18 @@ def read_table(path: Path, columns: Sequence[str] = (), headers: Sequence[Sequen
     ``columns`` of the set. Raises DataError, naming the place, for what is damaged or empty.
     """
     rows: list[Placed]
-    match path.suffix:
-        case ".jsonl" | ".ndjson":
-            rows = [(f"{path}:{number}", line) for number, line in json_lines(path)]
-        case ".json":
-            rows = list(_json(path))
-        case ".csv" | ".tsv":
-            rows = list(_separated(path, columns, headers))
-        case _:
-            rows = [(f"{path} row {number}", row) for number, row in enumerate(_arrow(path))]
+    try:
+        match path.suffix:
+            case ".jsonl" | ".ndjson":
+                rows = [(f"{path}:{number}", line) for number, line in json_lines(path)]
+            case ".json":
+                rows = list(_json(path))
+            case ".csv" | ".tsv":
+                rows = list(_separated(path, columns, headers))
+            case _:
+                rows = [(f"{path} row {number}", row) for number, row in enumerate(_arrow(path))]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from None
     if not rows:
         raise DataError(f"{path}: holds no row; fetch the file again.")
     return rows
@@ -67,7 +70,7 @@ def _separated(path: Path, columns: Sequence[str], headers: Sequence[Sequence[st
     csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+            lines = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
             names: Sequence[str] = ()
             for cells in lines:
                 if not cells:
@@ -96,7 +99,7 @@ def _arrow(path: Path) -> list[dict[str, Any]]:
             table = pyarrow.ipc.open_file(path).read_all()
         else:
             table = pyarrow.ipc.open_stream(path.read_bytes()).read_all()
-    except (pyarrow.ArrowException, OSError) as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{path}: is damaged or no {path.suffix} file ({error}); fetch it again.") from None
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
