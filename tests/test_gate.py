@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.gate import MARGINS, explain, judge, judged_together, margin_for, missing
+from harness.gate import MARGINS, explain, judge, judged_together, margin_for, missing, stated_margin
 from harness.records import Measurement, Outcome, Reference, SampleScore
 
 
@@ -304,8 +304,6 @@ def test_a_failure_without_numbers_is_explained_by_its_reason():
 
 def test_an_unknown_metric_has_no_margin_and_the_nearest_is_named():
     assert margin_for("acc") == MARGINS["acc"]
-    assert margin_for("acc", {"acc": 0.5}) == 0.5
-    assert margin_for("mine", {"mine": 0.5}) == 0.5
     with pytest.raises(UsageError, match=r"'acc_nrom'.*did you mean acc_norm"):
         margin_for("acc_nrom")
 
@@ -329,3 +327,11 @@ def test_a_run_without_a_regression_has_none_when_judged_together():
 def test_verdicts_without_numbers_stay_as_they_are():
     new = judge(measured([1, 0]), Reference("baseline main", None), margin=0.02, alpha=0.05, comparisons=3)
     assert judged_together([new], alpha=0.05, comparisons=3) == [new]
+
+
+def test_the_narrowest_margin_that_the_user_states_counts():
+    margins = {"acc": 0.1, "forgetting/acc": 0.2, "arc_easy/acc": 0.3}
+    assert stated_margin(margins, "arc_easy/acc", "forgetting") == 0.3
+    assert stated_margin(margins, "piqa/acc", "forgetting") == 0.2
+    assert stated_margin(margins, "piqa/acc", "quality") == 0.1
+    assert stated_margin(margins, "piqa/acc_norm", "forgetting") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.gate import judge, judged_together, margin_for
+from harness.gate import judge, judged_together
 from harness.records import Measurement, Outcome, Reference
 
 
@@ -20,14 +20,20 @@ class Again:
     alarms: tuple[str, ...]
 
 
-def compared_with(first: Mapping[str, Measurement], second: Mapping[str, Measurement], alpha: float) -> Again:
-    """Judge a second run of a model against its first, as against a baseline."""
+def compared_with(
+    first: Mapping[str, Measurement],
+    second: Mapping[str, Measurement],
+    *,
+    margins: Mapping[str, float],
+    alpha: float,
+) -> Again:
+    """Judge a second run of a model against its first, as against a baseline; ``margins`` by measurement."""
     names = sorted(name for name in first if name in second)
     verdicts = [
         judge(
             second[name],
             Reference("before", first[name]),
-            margin=margin_for(first[name].metric),
+            margin=margins[name],
             alpha=alpha,
             comparisons=len(names),
         )

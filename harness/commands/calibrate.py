@@ -75,13 +75,12 @@ def _run(options: argparse.Namespace) -> int:
             "name --model and --base-model."
         )
     half = [recorded([*asked, *_half(first.measured), "--seed", seed]).measured for seed in ("1", "2")]
-    again = {
-        "the same again": compared_with(first.measured, recorded(asked).measured, options.alpha),
-        "one row a batch": compared_with(
-            first.measured, recorded([*asked, "--batch-size", "1"]).measured, options.alpha
-        ),
-        "two subsets, half of the smallest set": compared_with(half[0], half[1], options.alpha),
+    twice = {
+        "the same again": (first.measured, recorded(asked).measured),
+        "one row a batch": (first.measured, recorded([*asked, "--batch-size", "1"]).measured),
+        "two subsets, half of the smallest set": (half[0], half[1]),
     }
+    again = {name: compared_with(*pair, margins=first.margins, alpha=options.alpha) for name, pair in twice.items()}
     gated = [first.gated[name] for name in sorted(first.gated)]
     runs = _counted(options.runs, console)
     found = calibrate(gated, alpha=options.alpha, runs=options.runs, tried=options.drops, track=runs)

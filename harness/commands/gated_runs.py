@@ -19,12 +19,13 @@ from harness.records import Measurement, Outcome
 class Recorder:
     """A pytest plugin that keeps the gated cases of a run, and what they compared.
 
-    ``measured`` are the run's own measurements by name; ``gated`` are those that were compared with the base model;
-    ``left_out`` says of the others why they were not.
+    ``measured`` are the run's own measurements by name; ``margins`` what is allowed of each; ``gated`` are
+    those that were compared with the base model, ``left_out`` says of the others why they were not.
     """
 
     measured: dict[str, Measurement] = field(default_factory=dict)
     gated: dict[str, Gated] = field(default_factory=dict)
+    margins: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -39,9 +40,9 @@ class Recorder:
         self.measured |= records.measurements
         for verdict in records.verdicts:
             name = verdict.measurement
-            compared = verdict.drop is not None and verdict.margin is not None
-            if compared and name in records.against:
-                assert verdict.margin is not None
+            if verdict.margin is not None:
+                self.margins[name] = verdict.margin
+            if verdict.drop is not None and verdict.margin is not None and name in records.against:
                 self.gated[name] = Gated(
                     verdict.suite, records.measurements[name], records.against[name], verdict.margin
                 )

@@ -66,13 +66,11 @@ SHARES: Mapping[str, float] = MappingProxyType(
 """The same for metrics without a scale of their own, as a share of what was measured."""
 
 
-def margin_for(metric: str, overrides: Mapping[str, float] = MappingProxyType({}), value: float = 1.0) -> float:
-    """The allowed drop of ``metric`` where it is ``value``: the user's ``--margin`` first, then the default.
+def margin_for(metric: str, value: float = 1.0) -> float:
+    """The allowed drop of ``metric`` where it is ``value`` and the user says nothing.
 
-    Raises UsageError for a metric that neither knows; so ``margin_for(name)`` also checks a name given to ``--margin``.
+    Raises UsageError for an unknown metric; so ``margin_for(name)`` also checks a name given to ``--margin``.
     """
-    if metric in overrides:
-        return overrides[metric]
     if metric in MARGINS:
         return MARGINS[metric]
     if metric in SHARES:
@@ -80,3 +78,14 @@ def margin_for(metric: str, overrides: Mapping[str, float] = MappingProxyType({}
     nearest = difflib.get_close_matches(metric, [*MARGINS, *SHARES], n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join([*MARGINS, *SHARES])}."
     raise UsageError(f"no margin is known for a metric {metric!r}: {hint}")
+
+
+def stated_margin(margins: Mapping[str, float], measurement: str, suite: str) -> float | None:
+    """What the user allows a measurement ``<set>/<metric>``, the narrowest name first; None where nothing is said.
+
+    A name is that of the measurement, ``<suite>/<metric>``, or the metric alone: ``arc_easy/acc``, ``forgetting/acc``,
+    ``acc``.
+    """
+    metric = measurement.rpartition("/")[2]
+    named = (name for name in (measurement, f"{suite}/{metric}", metric) if name in margins)
+    return next((margins[name] for name in named), None)

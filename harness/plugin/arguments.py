@@ -117,7 +117,7 @@ def _add_judging(group: pytest.OptionGroup) -> None:
         type=_margin,
         action="append",
         default=[],
-        help="allowed drop of a metric, repeatable",
+        help="allowed drop, repeatable: of a metric (acc), in a suite (forgetting/acc), of one set (arc_easy/acc)",
     )
     add("--alpha", metavar="A", type=_alpha, default=0.05, help="significance level of the whole run, one-sided (0.05)")
     add(

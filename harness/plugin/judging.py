@@ -11,7 +11,7 @@ import pytest
 
 from harness.chat.record import CHAT, TEMPLATE, what_changed
 from harness.errors import InvalidRunError, UsageError
-from harness.gate import drift, explain, judge
+from harness.gate import drift, explain, judge, margin_for, stated_margin
 from harness.plugin.collecting import suite_of
 from harness.plugin.state import CASE, OPTIONS, PROCESS
 from harness.records import Measurement, Outcome, Reference, Verdict
@@ -34,8 +34,9 @@ def decide(
             f"{item.nodeid} gates a second measurement, {measurement.name}; p-values are adjusted for one a case, so "
             "split the case or parametrise it."
         )
-    default = options.margin(measurement.metric, measurement.value) if margin is None else margin
-    allowed = options.margins.get(measurement.metric, default)
+    allowed = stated_margin(options.margins, measurement.name, suite_of(item))
+    if allowed is None:
+        allowed = margin_for(measurement.metric, measurement.value) if margin is None else margin
     comparisons = item.config.stash[PROCESS].comparisons
     verdicts = [
         replace(
@@ -62,7 +63,7 @@ def accept_command(item: pytest.Item, verdict: Verdict) -> str:
     asked = [argument for argument in item.config.invocation_params.args if isinstance(argument, str)]
     if not verdict.reference.startswith("baseline "):
         allowed = f"{max(verdict.drop or 0.0, 0.0) * 2:.3g}"
-        return shlex.join(["pytest", *asked, "--margin", f"{verdict.metric}={allowed}"])
+        return shlex.join(["pytest", *asked, "--margin", f"{verdict.measurement}={allowed}"])
     return shlex.join(["pytest", *asked, "--baseline-update"])
 
 

@@ -75,10 +75,6 @@ class Options:
         """What a report calls the thing under test: the model, or the recipe or trainer that would make one."""
         return self.model.text if self.model else str(self.recipe or self.trainer)
 
-    def margin(self, metric: str, value: float) -> float:
-        """Return the allowed drop of a metric that was measured as ``value``: the user's, else the default."""
-        return margin_for(metric, self.margins, value)
-
 
 def read_options(config: pytest.Config) -> Options:
     """Parse and check the command line; raises UsageError with one sentence for the first thing that is wrong."""
@@ -110,7 +106,7 @@ def read_options(config: pytest.Config) -> Options:
     taken = {*(each.name for each in samples), *(each.name for each in benchmarks)}
     lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), taken)
     margins = dict(get("margin"))
-    for metric in margins.keys() - {score.metric for tasks in lm_eval for score in tasks.scores}:
+    for metric in {name.rpartition("/")[2] for name in margins} - {s.metric for tasks in lm_eval for s in tasks.scores}:
         margin_for(metric)
     return Options(
         root=config.rootpath,
