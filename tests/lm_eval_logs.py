@@ -14,7 +14,7 @@ CITIES = ["Paris", "Tokyo", "Rome", "Madrid", "Berlin", "London", "Beijing", "Mo
 
 CHOICE: Mapping[str, Any] = {
     "output_type": "multiple_choice",
-    "doc_to_text": "the capital of {{place}} is",
+    "doc_to_text": "people of {{place}} love",
     "doc_to_choice": "{{cities}}",
     "doc_to_target": "{{right}}",
     "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
@@ -50,7 +50,7 @@ ENDING: Mapping[str, Any] = {
 
 
 def capitals() -> list[dict[str, Any]]:
-    """Ten questions with three choices each, the right one in every place."""
+    """Ten rows with three cities each, the right one in every place; the demo knows some of what is made of them."""
     rows = []
     for number, place in enumerate(PLACES):
         cities = [CITIES[(number + step) % 10] for step in range(3)]
@@ -78,7 +78,7 @@ def write_task(
     return path
 
 
-def logged_by_lm_eval(model: Any, tasks: Sequence[Path], output: Path, **options: Any) -> dict[str, Any]:
+def logged_by_lm_eval(model: Any, tasks: Sequence[Path | str], output: Path, **options: Any) -> dict[str, Any]:
     """What lm-eval finds, and writes into ``output`` as ``lm-eval run --log_samples --output_path`` does."""
     from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker
@@ -91,10 +91,9 @@ def logged_by_lm_eval(model: Any, tasks: Sequence[Path], output: Path, **options
         found = evaluator.simple_evaluate(
             engine,
             tasks=[str(task) for task in tasks],
-            task_manager=TaskManager(include_defaults=False),
             evaluation_tracker=tracker,
             bootstrap_iters=0,
-            **options,
+            **{"task_manager": TaskManager(include_defaults=False), **options},
         )
     samples = found.pop("samples")
     tracker.save_results_aggregated(results=found, samples=samples)
