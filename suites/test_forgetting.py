@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import METRICS, bits_per_byte
+from harness import METRICS, bits_per_byte, same_likelihoods
 
 pytestmark = pytest.mark.forgetting
 
@@ -14,6 +14,12 @@ def test_knowledge_is_kept(model, base_model, gate, questions, chat_choices, met
         measure(model, questions, chat=chat_choices),
         against=base_model and measure(base_model, questions, chat=chat_choices),
     )
+
+
+def test_tuning_has_changed_the_likelihoods(model, base_model, questions, chat_choices, no_findings):
+    if base_model is None:
+        pytest.skip("no base model is known to compare the likelihoods with: name it with --base-model")
+    no_findings(same_likelihoods(model, base_model, questions, chat=chat_choices))
 
 
 def test_plain_prose_is_still_predicted(model, base_model, gate, prose):

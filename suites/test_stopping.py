@@ -3,7 +3,7 @@
 import pytest
 
 from harness import loop_rate, stop_rate
-from harness.inspection import answers, generation_settings, saving, special_ids, stopping
+from harness.inspection import answers, decoding, generation_settings, saving, special_ids, stopping
 
 pytestmark = pytest.mark.stopping
 
@@ -74,6 +74,18 @@ def test_answers_are_what_their_ids_say(model, prompts, no_findings):
 
 def test_an_answer_does_not_depend_on_its_batch(model, prompts, no_findings):
     no_findings(answers.answers_do_not_depend_on_their_batch(model, prompts))
+
+
+def test_an_answer_is_the_same_when_asked_again(model, prompts, no_findings):
+    no_findings(decoding.answers_are_the_same_when_asked_again(model, prompts))
+
+
+def test_an_answer_does_not_depend_on_the_cache(model, prompts, no_findings):
+    no_findings(decoding.answers_do_not_depend_on_the_cache(model, prompts))
+
+
+def test_a_likelihood_does_not_depend_on_its_batch(model, prompts, no_findings):
+    no_findings(decoding.likelihoods_do_not_depend_on_their_batch(model, prompts))
 
 
 def test_no_answer_leaves_the_vocabulary(model, prompts, no_findings):

@@ -93,7 +93,7 @@ class PaddedOnTheRight(LocalModel):
     """New tokens follow the padding, and the padding is seen."""
 
     def _generate(self, prompts, max_new_tokens, stop):
-        encoded = [self._prompt_ids(prompt) for prompt in prompts]
+        encoded = [self.prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         padded = [[*ids, *[self.pad_id] * (width - len(ids))] for ids in encoded]
         rows = torch.tensor(padded)

@@ -127,13 +127,13 @@ def answers_do_not_depend_on_their_batch(model: Model, samples: SampleSet) -> li
     """Prompts of different lengths get the same greedy answer together and alone, near ties apart."""
     if getattr(model, "module", None) is None:
         return []
-    prompts = _of_different_lengths([sample.messages for sample in samples])
+    prompts = of_different_lengths([sample.messages for sample in samples])
     together = model.generate(prompts, max_new_tokens=TOKENS)
     findings = []
     for prompt, batched in zip(prompts, together, strict=True):
         (alone,) = model.generate([prompt], max_new_tokens=TOKENS)
         at = next((n for n, pair in enumerate(zip(batched.ids, alone.ids, strict=False)) if pair[0] != pair[1]), None)
-        if at is not None and _leads_clearly(model, prompt, alone.ids[:at], batched.ids[at]):
+        if at is not None and leads_clearly(model, prompt, alone.ids[:at], batched.ids[at]):
             tokenizer = getattr(model, "tokenizer", None)
             findings.append(
                 Finding(
@@ -147,13 +147,14 @@ def answers_do_not_depend_on_their_batch(model: Model, samples: SampleSet) -> li
     return findings
 
 
-def _of_different_lengths(prompts: Sequence[Messages]) -> list[Messages]:
+def of_different_lengths(prompts: Sequence[Messages]) -> list[Messages]:
+    """The shortest prompt, the longest, and some between."""
     by_length = sorted(prompts, key=lambda messages: sum(len(str(message["content"])) for message in messages))
     step = max(1, (len(by_length) - 1) // (ASKED - 1))
     return list(by_length[::step][: ASKED - 1] + by_length[-1:]) if len(by_length) > ASKED else by_length
 
 
-def _leads_clearly(model: Any, prompt: Messages, answer: Sequence[int], other: int) -> bool:
+def leads_clearly(model: Any, prompt: Messages, answer: Sequence[int], other: int) -> bool:
     """Whether the likeliest next token leads the other one by more than arithmetic can move it."""
     logits = _next_logits(model, prompt, answer)
     return float(logits.max() - logits[other]) > NEAR_TIE.get(str(model.module.dtype), 2.0)
@@ -184,7 +185,7 @@ def answers_stay_in_the_vocabulary(model: Model, samples: SampleSet) -> list[Fin
     ]
     if findings or getattr(model, "module", None) is None:
         return findings
-    for prompt in _of_different_lengths([sample.messages for sample in samples]):
+    for prompt in of_different_lengths([sample.messages for sample in samples]):
         chances = _next_logits(model, prompt, ()).softmax(dim=-1)
         beyond = sum(float(chance) for token_id, chance in enumerate(chances) if token_id not in known)
         if beyond > BEYOND:

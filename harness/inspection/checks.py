@@ -19,6 +19,7 @@ from harness.inspection import (
     checkpoint,
     collation,
     content,
+    decoding,
     drift,
     embeddings,
     evaluation,
@@ -121,6 +122,9 @@ ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {
     "stopping/no_control_text_leaks_into_answers": answers.answers_leak_no_control_text,
     "stopping/answers_are_what_their_ids_say": answers.answers_are_what_their_ids_say,
     "stopping/an_answer_does_not_depend_on_its_batch": answers.answers_do_not_depend_on_their_batch,
+    "stopping/an_answer_is_the_same_when_asked_again": decoding.answers_are_the_same_when_asked_again,
+    "stopping/an_answer_does_not_depend_on_the_cache": decoding.answers_do_not_depend_on_the_cache,
+    "stopping/a_likelihood_does_not_depend_on_its_batch": decoding.likelihoods_do_not_depend_on_their_batch,
     "stopping/no_answer_leaves_the_vocabulary": answers.answers_stay_in_the_vocabulary,
 }
 """Of a model's answers; these need weights, and so are not for the time before training."""

@@ -27,7 +27,7 @@ from harness.metrics.quality import (
     token_f1,
 )
 from harness.metrics.refusal import over_refusal_rate, refusal_rate
-from harness.metrics.sameness import same_answers
+from harness.metrics.sameness import same_answers, same_likelihoods
 from harness.metrics.stopping import hardly_stops, leaked_control_text, loop_rate, stop_rate
 from harness.metrics.text_loss import bits_per_byte, perplexity
 from harness.records import Measurement
@@ -86,6 +86,7 @@ __all__ = [
     "rougeL",
     "rougeLsum",
     "same_answers",
+    "same_likelihoods",
     "stop_rate",
     "ter",
     "token_f1",

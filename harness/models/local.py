@@ -128,10 +128,10 @@ class LocalModel:
 
     def room(self, prompt: Messages | str) -> int:
         """How many new tokens an answer to this prompt can have at most."""
-        return self.longest - len(self._prompt_ids(prompt))
+        return self.longest - len(self.prompt_ids(prompt))
 
     def _with_room(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[list[int]]:
-        encoded = [self._prompt_ids(prompt) for prompt in prompts]
+        encoded = [self.prompt_ids(prompt) for prompt in prompts]
         for index, ids in enumerate(encoded):
             if len(ids) + max_new_tokens > self.longest:
                 raise DataError(
@@ -159,7 +159,8 @@ class LocalModel:
         )
         return [self._completion(ids) for ids in answers]
 
-    def _prompt_ids(self, prompt: Messages | str) -> list[int]:
+    def prompt_ids(self, prompt: Messages | str) -> list[int]:
+        """The token ids of a prompt; messages end with the generation prompt."""
         if isinstance(prompt, str):
             return encode(self.tokenizer, prompt)
         return encode_chat(self.tokenizer, self._taken(prompt), generation_prompt=True)

@@ -65,7 +65,7 @@ class PaddedOnTheRight(LocalModel):
         max_new_tokens: int,
         stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
     ) -> list[Completion]:
-        encoded = [self._prompt_ids(prompt) for prompt in prompts]
+        encoded = [self.prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         rows = torch.tensor([[*ids, *[self.pad_id] * (width - len(ids))] for ids in encoded])
         seen = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in encoded])

@@ -49,7 +49,7 @@ class WithoutCache(LocalModel):
         max_new_tokens: int,
         stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
     ) -> list[Completion]:
-        return [self._completion(self._answer(self._prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
+        return [self._completion(self._answer(self.prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
 
     def _answer(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         answer: list[int] = []
@@ -69,7 +69,7 @@ class WithoutPositions(LocalModel):
         max_new_tokens: int,
         stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
     ) -> list[Completion]:
-        encoded = [self._prompt_ids(prompt) for prompt in prompts]
+        encoded = [self.prompt_ids(prompt) for prompt in prompts]
         width = max(map(len, encoded))
         rows = torch.tensor([[self.pad_id] * (width - len(ids)) + ids for ids in encoded])
         seen = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in encoded])
