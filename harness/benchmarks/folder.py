@@ -61,17 +61,23 @@ class DataFile:
 
 
 def files_of(root: Path, benchmark: Benchmark) -> list[DataFile]:
-    """All data files under ``root`` that are the set's by name; all of them where ``root`` itself has that name."""
-    names = [tuple(_words(name)) for name in (benchmark.name, *benchmark.folders)]
-    found = []
+    """The data files under ``root`` that are the set's by name; all of them where only ``root`` itself is called so.
+
+    What the user's own folders above the set are called says nothing about split or subject.
+    """
+    # The name of one subject, mmlu_anatomy, is that of its set and the subject's: what is left must tell the subject.
+    whole = () if benchmark.only else (benchmark.name,)
+    names = [tuple(_words(name)) for name in (*whole, *benchmark.folders)]
+    everything, own = [], []
     for path in _data_files(root):
         inside = path.relative_to(root)
-        parts = [SHARD.sub("", path.stem), *reversed(inside.parts[:-1]), root.resolve().name]
-        words = [tuple(_words(part)) for part in parts]
-        own = [index for index, part in enumerate(words) if any(_place(name, part) >= 0 for name in names)]
-        if own:
-            found.append(DataFile(path, tuple(_without(names, part) for part in words[: own[-1] + 1])))
-    return found
+        parts = [tuple(_words(part)) for part in (SHARD.sub("", path.stem), *reversed(inside.parts[:-1]))]
+        words = tuple(_without(names, part) for part in parts)
+        everything.append(DataFile(path, words))
+        named = [index for index, part in enumerate(parts) if _named(names, part)]
+        if named:
+            own.append(DataFile(path, words[: named[-1] + 1]))
+    return own or (everything if _named(names, tuple(_words(root.resolve().name))) else [])
 
 
 def split_files(files: list[DataFile], benchmark: Benchmark, split: str) -> list[DataFile]:
@@ -116,6 +122,10 @@ def _data_files(root: Path) -> Iterator[Path]:
 
 def _words(name: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _named(names: list[tuple[str, ...]], part: tuple[str, ...]) -> bool:
+    return any(_place(name, part) >= 0 for name in names)
 
 
 def _place(name: tuple[str, ...], part: tuple[str, ...]) -> int:

@@ -92,13 +92,14 @@ def _arrow(path: Path) -> list[dict[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
+    content = path.read_bytes()
     try:
         if path.suffix == ".parquet":
-            table = parquet.read_table(path)
-        elif path.open("rb").read(len(ARROW_FILE)) == ARROW_FILE:
-            table = pyarrow.ipc.open_file(path).read_all()
+            table = parquet.read_table(pyarrow.BufferReader(content))
+        elif content.startswith(ARROW_FILE):
+            table = pyarrow.ipc.open_file(content).read_all()
         else:
-            table = pyarrow.ipc.open_stream(path.read_bytes()).read_all()
+            table = pyarrow.ipc.open_stream(content).read_all()
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: is damaged or no {path.suffix} file ({error}); fetch it again.") from None
     rows: list[dict[str, Any]] = table.to_pylist()
