@@ -3,6 +3,7 @@
 import pytest
 
 from harness import METRICS, bits_per_byte, same_likelihoods
+from harness.metrics.noise_floor import scores_depend_on_their_batch
 
 pytestmark = pytest.mark.forgetting
 
@@ -22,6 +23,10 @@ def test_tuning_has_changed_the_likelihoods(model, base_model, questions, chat_c
     no_findings(same_likelihoods(model, base_model, questions, chat=chat_choices))
 
 
+def test_scores_do_not_depend_on_their_batch(questions, noise_floor, no_findings):
+    no_findings(scores_depend_on_their_batch(noise_floor(questions), questions.name))
+
+
 def test_plain_prose_is_still_predicted(model, base_model, gate, prose):
     gate(bits_per_byte(model, prose), against=base_model and bits_per_byte(base_model, prose))
 
@@ -36,7 +41,7 @@ def test_general_ability_is_kept(model, base_model, gate, benchmark_score, bench
 def test_lm_eval_tasks_are_kept(model, base_model, gate, lm_eval_score, lm_eval_measurement, lm_eval_margin):
     measured = lm_eval_measurement(model, lm_eval_score)
     against = base_model and lm_eval_measurement(base_model, lm_eval_score)
-    gate(measured, against=against, margin=lm_eval_margin([measured, against]))
+    gate(measured, against=against, margin=lm_eval_margin(measured, against))
 
 
 def test_later_stages_keep_what_earlier_ones_learned(stage_pair, stage_measurement, gate):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.records import Outcome, Report, Verdict
@@ -12,7 +12,19 @@ from harness.report.text import crop, one_line, visible
 
 SUITE_ORDER = ("template", "mask", "stopping", "quality", "forgetting")
 
-FACTS = ("model", "base_model", "tokenizer", "recipe", "baselines", "device", "dtype", "seed", "limit", "alpha")
+FACTS = (
+    "model",
+    "base_model",
+    "tokenizer",
+    "recipe",
+    "baselines",
+    "device",
+    "dtype",
+    "noise_floor",
+    "seed",
+    "limit",
+    "alpha",
+)
 """Keys of a report's ``config`` or ``environment`` that head every format, in this order."""
 
 _NEEDS_A_REASON = frozenset(
@@ -96,6 +108,8 @@ def facts(report: Report) -> dict[str, str]:
 
 
 def _fact(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(one_line(f"{key}: {item}") for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(one_line(str(item)) for item in value)
     return one_line(str(value))
