@@ -44,6 +44,14 @@ def chosen(text: str) -> tuple[Benchmark, ...]:
     return found
 
 
+def answered_within(benchmarks: tuple[Benchmark, ...], longest: int) -> tuple[Benchmark, ...]:
+    """Return them with another limit of new tokens where answers are written out; UsageError where none are."""
+    if not any(benchmark.max_new_tokens for benchmark in benchmarks):
+        known = ", ".join(name for name, benchmark in BENCHMARKS.items() if benchmark.max_new_tokens)
+        raise UsageError(f"--max-new-tokens is for benchmarks whose answers are written out: {known}; name one.")
+    return tuple(replace(each, max_new_tokens=longest) if each.max_new_tokens else each for each in benchmarks)
+
+
 def benchmark_called(name: str) -> Benchmark:
     """Return the set of this name, or the subject of a set that lm-eval calls so: ``mmlu_anatomy``, ``xcopa_zh``."""
     if name in BENCHMARKS:

@@ -78,7 +78,7 @@ def _cut_by_limit(
     return (
         f"{len(cut)} of {n} answers were cut off at {asking.max_new_tokens} tokens without a result, and "
         f"{len(complete)} of {len(again)} that were asked again come to their end within {room} (first: "
-        f"{complete[0]}); raise max_new_tokens",
+        f"{complete[0]}); give a higher --max-new-tokens",
     )
 
 

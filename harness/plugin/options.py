@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import baselines
-from harness.benchmarks.catalogue import chosen
+from harness.benchmarks.catalogue import answered_within, chosen
 from harness.benchmarks.record import Benchmark
 from harness.benchmarks.sources import check_place
 from harness.errors import UsageError
@@ -102,11 +102,12 @@ def read_options(config: pytest.Config) -> Options:
         check_suffix(path)
         if path.is_dir():
             raise UsageError(f"--report {path}: this is a folder; name a file in it.")
-    samples, benchmarks = _samples(get("samples")), _benchmarks(get("benchmarks"), get("benchmark_dir"))
+    samples = _samples(get("samples"))
+    benchmarks = _benchmarks(get("benchmarks"), get("benchmark_dir"), get("max_new_tokens"))
     taken = {*(each.name for each in samples), *(each.name for each in benchmarks)}
     lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), taken)
     margins = dict(get("margin"))
-    for metric in {name.rpartition("/")[2] for name in margins} - {s.metric for tasks in lm_eval for s in tasks.scores}:
+    for metric in {name.rpartition("/")[2] for name in margins} - {s.label for tasks in lm_eval for s in tasks.scores}:
         margin_for(metric)
     return Options(
         root=config.rootpath,
@@ -159,12 +160,13 @@ def _samples(paths: list[Path]) -> tuple[SampleSet, ...]:
     return sets
 
 
-def _benchmarks(names: str | None, places: list[str]) -> tuple[Benchmark, ...]:
+def _benchmarks(names: str | None, places: list[str], longest: int | None) -> tuple[Benchmark, ...]:
     if places and names is None:
         raise UsageError("--benchmark-dir says where benchmarks are found; name those to run with --benchmarks.")
     for place in places:
         check_place(place)
-    return () if names is None else chosen(names)
+    found = () if names is None else chosen(names)
+    return found if longest is None else answered_within(found, longest)
 
 
 def _lm_eval(names: tuple[str, ...], include: Path | None, taken: set[str]) -> tuple[TaskSet, ...]:
