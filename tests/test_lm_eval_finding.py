@@ -38,7 +38,7 @@ def test_every_name_of_lm_evals_own_index_is_found_in_the_same_file(installed):
     """On a part of the tasks: lm-eval's index of all of them takes six seconds."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
-    for folder in ("arc", "glue", "mmlu", "blimp", "truthfulqa", "super_glue", "lambada", "gsm8k"):
+    for folder in ("arc", "mmlu/default", "truthfulqa", "lambada", "gsm8k"):
         for name, entry in TaskIndex.build([installed_tasks() / folder]).items():
             if entry.kind is Kind.TAG:
                 assert set(names(installed.named(name))) >= entry.tags

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -152,6 +153,15 @@ def test_another_model_flips_the_samples_that_lm_eval_logged_otherwise(models, t
             "test",
             [{"text": f"the capital of {row['place']} is {row['cities'][row['right']]}"} for row in capitals()],
         ),
+        (
+            "gsm8k",
+            "gsm8k/gsm8k.yaml",
+            "test",
+            [
+                {"question": f"How many letters has {row['place']}?", "answer": f"I count.\n#### {len(row['place'])}"}
+                for row in capitals()
+            ],
+        ),
     ],
 )
 def test_a_benchmark_of_our_own_is_compared_with_lm_evals_run_of_it(
@@ -163,12 +173,13 @@ def test_a_benchmark_of_our_own_is_compared_with_lm_evals_run_of_it(
     path = tmp_path / f"{name}.yaml"
     path.write_text(
         f"include: {installed_tasks() / yaml}\ntask: {name}\ndataset_path: json\ndataset_name: null\n"
-        f"training_split: null\ndataset_kwargs: {{data_files: {{{split}: {file}}}}}\n"
+        f"training_split: null\nfewshot_split: null\nnum_fewshot: 0\n"
+        f"dataset_kwargs: {{data_files: {{{split}: {file}}}}}\n"
     )
     logged_by_lm_eval(models["tuned"], [path], tmp_path / "out")
     status, stored, said = importing(tmp_path / "out")
     assert status == 0, said
-    benchmark = BENCHMARKS[name]
+    benchmark = replace(BENCHMARKS[name], shots=0)
     samples = benchmark_samples(benchmark, partial(folder_rows, tmp_path / "sets", benchmark))
     for metric in benchmark.metrics:
         found = verdict(measure_of(benchmark, metric)(models["tuned"], samples), stored)

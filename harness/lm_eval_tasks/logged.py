@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import DataError
-from harness.provenance import object_digest
 
 
 @dataclass(frozen=True)
@@ -16,14 +15,14 @@ class Logged:
     """One sample with the answers to it as one filter leaves them.
 
     ``requests`` holds the texts of each request: context and continuation, context alone, or a text to be scored.
-    ``generation`` names the settings of generation, empty where nothing is generated. ``values`` has everything that
+    ``generation`` holds its settings where an answer is generated. ``values`` has everything that
     was logged; ``where`` opens the sentence of an error.
     """
 
     doc_id: int
     filter: str | None
     requests: tuple[tuple[str, ...], ...]
-    generation: str
+    generation: Mapping[str, Any]
     target: str
     values: Mapping[str, Any]
     where: str
@@ -44,7 +43,7 @@ def logged(line: Mapping[str, Any], where: str) -> Logged:
         doc_id=doc_id,
         filter=None if name is None else str(name),
         requests=requests,
-        generation=object_digest(settings[0])[:8] if settings else "",
+        generation=settings[0] if settings else {},
         target=str(line.get("target")),
         values=line,
         where=where,

@@ -46,7 +46,7 @@ def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurem
             samples.append(Sample(_sample_id(name, run.task, line.doc_id), "", (), content.digest))
             chances.append(content.chance if score.metric in GUESSED else None)
     found = measure(
-        score.metric,
+        score.label,
         SampleSet(name, tuple(samples), limited=any(run.limited for run in runs), settings=settings_of(runs)),
         rows,
         signature=signature_of(runs, score),
@@ -54,7 +54,7 @@ def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurem
         chance=_mean(chances),
         problems=tuple(problems),
     )
-    return replace(found, name=f"{name}/{score.label}", higher_is_better=score.higher_is_better)
+    return replace(found, higher_is_better=score.higher_is_better)
 
 
 def _sample_id(name: str, task: str, doc_id: int) -> str:

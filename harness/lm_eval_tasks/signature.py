@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from harness.lm_eval_tasks.content import known_benchmark
 from harness.lm_eval_tasks.logged import Logged
 from harness.lm_eval_tasks.scores import UNFILTERED, Score
 from harness.provenance import object_digest
+
+DEFAULT_LIMIT = 256
+"""New tokens where a task does not say how many."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,11 @@ def template_name(text: str | None) -> str:
 def signature_of(runs: Sequence[TaskRun], score: Score) -> str:
     """How the answers were made and scored; of a set's tasks, what they differ in is in their samples' digests."""
     first = runs[0]
-    ours = "" if first.template or score.filter != UNFILTERED else _in_our_words(first, score.metric)
-    if ours:
+    answers = {_answers(line.generation) for run in runs for line in run.samples[score.filter].values()} - {""}
+    if not first.template and (ours := _in_our_words(first, score, answers)):
         return ours
-    generation = {line.generation for run in runs for line in run.samples[score.filter].values()} - {""}
-    fields = {
-        "engine": "lm-eval",
-        "filter": "" if score.filter == UNFILTERED else score.filter,
-        "format": "chat" if first.template else "plain",
-        "template": first.template,
-        "generation": ",".join(sorted(generation)),
-    }
-    return "|".join(f"{key}:{value}" for key, value in fields.items() if value)
+    layout = f"format:chat|template:{first.template}" if first.template else "format:plain"
+    return "|".join(("engine:lm-eval", *sorted(answers), layout))
 
 
 def settings_of(runs: Sequence[TaskRun]) -> str:
@@ -63,9 +60,24 @@ def settings_of(runs: Sequence[TaskRun]) -> str:
     return f"task-version:{','.join(sorted(versions))}|shots:{','.join(sorted(shots))}"
 
 
-def _in_our_words(run: TaskRun, metric: str) -> str:
+def _answers(generation: Mapping[str, Any]) -> str:
+    """How answers were generated, in the words of ``harness.metrics.asking``; empty where none was."""
+    if not generation:
+        return ""
+    until = generation.get("until") or []
+    stop = ",".join(quote(text, safe=" ") for text in ([until] if isinstance(until, str) else until))
+    drawn = {key: value for key, value in sorted(generation.items()) if key not in ("until", "max_gen_toks")}
+    how = f"sampled {object_digest(drawn)[:8]}" if generation.get("do_sample") else "greedy"
+    return f"answers:{how}|limit:{generation.get('max_gen_toks', DEFAULT_LIMIT)}|stop:{stop}"
+
+
+def _in_our_words(run: TaskRun, score: Score, answers: Set[str]) -> str:
     """The signature of ``harness.metrics`` where lm-eval's rule is the same, which parity tests hold; else empty."""
-    benchmark = known_benchmark(run.task)
+    benchmark, metric = known_benchmark(run.task), score.metric
+    if benchmark is not None and answers and score.label in benchmark.metrics:
+        return f"{','.join(sorted(answers))}|format:plain"
+    if score.filter != UNFILTERED:
+        return ""
     own_scoring = not run.config.get("process_results")
     delimiter = {" ": "space", "": "none"}.get(run.config.get("target_delimiter", " "), "other")
     if run.output == "multiple_choice" and delimiter != "other":
