@@ -53,7 +53,7 @@ def facts(model: str, repeats: int, root: Path) -> list[tuple[str, str]]:
         ("processor", f"{_processor()}, {usable} cores usable, {torch.get_num_threads()} torch threads"),
         ("accelerator", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"),
         ("system", f"{platform.system()} {platform.machine()}, load average {os.getloadavg()[0]:.1f} at the end"),
-        ("peak memory", f"{_peak_mib():,} MiB resident, all ways together"),
+        ("peak memory", f"{peak_mib():,} MiB resident, all ways together"),
         ("versions", ", ".join(f"{name} {found[name]}" for name in SHOWN_VERSIONS)),
         ("commit", commit(root) or "none"),
     ]
@@ -120,6 +120,6 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _peak_mib() -> int:
+def peak_mib() -> int:
     """Peak resident memory of this process; macOS counts bytes where Linux counts KiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
