@@ -147,7 +147,7 @@ def test_a_chat_template_renders_the_prompts_of_lm_eval(name, shots, model, thei
     chat = {"apply_chat_template": True, "fewshot_as_multiturn": True}
     values, answers = theirs(name, their_task(name, shots, tmp_path / "theirs"), their_model, **chat)
     rendered = [
-        [(model._context(context), scored) for context, scored in scored_pairs(sample, chat=True)] for sample in samples
+        [(model.context(context), scored) for context, scored in scored_pairs(sample, chat=True)] for sample in samples
     ]
     assert rendered == [asked_of(answer) for answer in answers]
     ours = measure_of(benchmark, "acc")(model, samples, chat=True)

@@ -17,6 +17,7 @@ from harness.findings import silent
 from harness.inspection import (
     answers,
     checkpoint,
+    choices,
     collation,
     content,
     decoding,
@@ -126,6 +127,8 @@ ANSWERS: dict[str, Callable[[Model, SampleSet], list[Finding]]] = {
     "stopping/an_answer_does_not_depend_on_the_cache": decoding.answers_do_not_depend_on_the_cache,
     "stopping/a_likelihood_does_not_depend_on_its_batch": decoding.likelihoods_do_not_depend_on_their_batch,
     "stopping/no_answer_leaves_the_vocabulary": answers.answers_stay_in_the_vocabulary,
+    "forgetting/every_choice_is_scored_whole": choices.choices_are_scored_whole,
+    "forgetting/no_prompt_ends_in_a_space": choices.prompts_end_in_no_space,
 }
 """Of a model's answers; these need weights, and so are not for the time before training."""
 

@@ -184,14 +184,15 @@ class LocalModel:
         )
 
     def _loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
-        rows = [split_pair(self.tokenizer, self._context(context), text, self.longest) for context, text in pairs]
+        rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
         scored = score(self.module, rows, pad_id=self.pad_id, budget=self.budget, track=self.track)
         return [
             LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
             for tokens in scored
         ]
 
-    def _context(self, context: Messages | str) -> str:
+    def context(self, context: Messages | str) -> str:
+        """The text after which a continuation is scored: as it is, or rendered by the chat template."""
         return (
             context
             if isinstance(context, str)

@@ -65,17 +65,21 @@ def parametrize_ratings(metafunc: pytest.Metafunc) -> None:
 
 
 def parametrize_benchmarks(metafunc: pytest.Metafunc) -> None:
-    """Run a case over each metric of each chosen benchmark; once, and skipped, where none is named. Reads no data."""
-    if "benchmark_score" not in metafunc.fixturenames:
-        return
+    """Run a case over each chosen benchmark, or each of its metrics; once, and skipped, where none is named.
+
+    No data is read for it.
+    """
     chosen = metafunc.config.stash[OPTIONS].benchmarks
-    scores = [(benchmark, metric) for benchmark in chosen for metric in benchmark.metrics]
-    if scores:
-        ids = [f"{benchmark.name}-{metric}" for benchmark, metric in scores]
-        metafunc.parametrize("benchmark_score", scores, ids=ids, scope="session")
-        return
-    without = pytest.mark.skip(reason="no general benchmark is named (--benchmarks arc_easy,piqa or small)")
-    metafunc.parametrize("benchmark_score", [pytest.param(None, marks=without)], ids=["no-benchmarks"])
+    over: dict[str, dict[str, object]] = {
+        "benchmark_score": {f"{each.name}-{metric}": (each, metric) for each in chosen for metric in each.metrics},
+        "benchmark_of_choices": {each.name: each.name for each in chosen if each.scoring in ("choice", "mass")},
+    }
+    for fixture in over.keys() & set(metafunc.fixturenames):
+        if cases := over[fixture]:
+            metafunc.parametrize(fixture, cases.values(), ids=cases, scope="session")
+            continue
+        without = pytest.mark.skip(reason="no general benchmark is named (--benchmarks arc_easy,piqa or small)")
+        metafunc.parametrize(fixture, [pytest.param(None, marks=without)], ids=["no-benchmarks"])
 
 
 def parametrize_lm_eval(metafunc: pytest.Metafunc) -> None:

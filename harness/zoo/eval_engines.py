@@ -32,7 +32,7 @@ class PaddedOnTheLeft(LocalModel):
     masked = True
 
     def _loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
-        rows = [split_pair(self.tokenizer, self._context(context), text, self.longest) for context, text in pairs]
+        rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
         width = max(len(row.ids) for row in rows)
         ids = torch.tensor([[self.pad_id] * (width - len(row.ids)) + list(row.ids) for row in rows])
         seen = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows])
