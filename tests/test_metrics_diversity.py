@@ -27,13 +27,15 @@ def test_distinct_counts_words_over_all_answers() -> None:
     assert measured(*answers, metric="distinct_2").value == pytest.approx(5 / 6) == distinct_of(answers, 2)
 
 
-def test_the_shares_of_the_answers_add_up_to_the_different_words() -> None:
+def test_an_answers_part_is_what_would_be_missing_without_it() -> None:
+    """I and am are shared: 2 of 4 different words, 2/3 to each answer."""
     found = measured("I am fine", "I am tired", "I")
     assert [score.values for score in found.scores.values()] == [
-        pytest.approx((1 / 3 + 1 / 2 + 1, 3.0)),
-        pytest.approx((1 / 3 + 1 / 2 + 1, 3.0)),
-        pytest.approx((1 / 3, 1.0)),
+        pytest.approx((1 + 2 / 3, 3.0)),
+        pytest.approx((1 + 2 / 3, 3.0)),
+        pytest.approx((0 + 2 / 3, 1.0)),
     ]
+    assert found.value == pytest.approx(4 / 7)
 
 
 def test_one_answer_to_every_prompt_is_seen() -> None:

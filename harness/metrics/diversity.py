@@ -38,12 +38,17 @@ def distinct_2(model: Model, samples: SampleSet, *, max_new_tokens: int | None =
 def distinct_shares(answers: Sequence[str], n: int) -> list[tuple[float, float]]:
     """(Its part of the different n-grams of all answers, its n-grams) for each answer.
 
-    An n-gram that occurs k times counts 1/k at each, so the parts add up to the number of different ones. They belong
-    to this set of answers as a whole: of another set, or of half of it, other parts would come.
+    An answer's part is what would be missing without it, the n-grams that no other answer has; those that several
+    have are shared equally among all answers, so that the parts add up. Exchanging two answers then moves the sum as
+    it would move the number of different n-grams, which a paired test needs: with 1/k for an n-gram of k answers, twice
+    as many runs that differ by nothing raise an alarm as should. The parts belong to this set of answers as a whole.
     """
     said = [_ngrams(answer, n) for answer in answers]
-    times = Counter(ngram for ngrams in said for ngram in ngrams)
-    return [(sum(1 / times[ngram] for ngram in ngrams), float(len(ngrams))) for ngrams in said]
+    sets = [set(ngrams) for ngrams in said]
+    having = Counter(ngram for ngrams in sets for ngram in ngrams)
+    alone = [sum(having[ngram] == 1 for ngram in ngrams) for ngrams in sets]
+    shared = (len(having) - sum(alone)) / len(answers)
+    return [(own + shared, float(len(ngrams))) for own, ngrams in zip(alone, said, strict=True)]
 
 
 def distinct_of(answers: Sequence[str], n: int) -> float:
