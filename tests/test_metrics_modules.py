@@ -14,7 +14,18 @@ import sacrebleu
 from fake_model import answered
 from harness.errors import DataError
 from harness.metrics import METRICS
-from harness.metrics.modules import Bleu, Chrf, ExactMatch, Rouge
+from harness.metrics.modules import (
+    Bleu,
+    Chrf,
+    Distinct,
+    ExactMatch,
+    LengthRatio,
+    Refusals,
+    Repetition,
+    Rouge,
+    Ter,
+    TokenF1,
+)
 
 ROWS = [
     ("the cat sat on the mat", ["the cat is on the mat", "a cat sat there"]),
@@ -31,7 +42,7 @@ def load(tmp_path: Path) -> Callable[[type], Any]:
     return lambda module: module(cache_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize("module", [Bleu, Chrf, Rouge, ExactMatch])
+@pytest.mark.parametrize("module", [Bleu, Chrf, Ter, Rouge, TokenF1, ExactMatch])
 def test_a_module_gives_the_same_numbers_as_the_measurement(module: type, load: Callable[[type], Any]) -> None:
     result = load(module).compute(predictions=ANSWERS, references=REFERENCES)
     signature = result.pop("signature")
@@ -44,6 +55,41 @@ def test_rouge_reports_its_four_variants(load: Callable[[type], Any]) -> None:
     assert set(load(Rouge).compute(predictions=ANSWERS, references=REFERENCES)) == {
         *("rouge1", "rouge2", "rougeL", "rougeLsum", "signature")
     }
+
+
+@pytest.mark.parametrize("module", [Distinct, Repetition])
+def test_a_module_of_answers_alone_gives_the_same_numbers_too(module: type, load: Callable[[type], Any]) -> None:
+    answers = ["the cat sat on the mat and the cat sat on the mat", "a dog", "今天天气很好"]
+    result = load(module).compute(predictions=answers)
+    assert result.pop("signature").startswith(f"metric:{module.__name__.lower()}|level:")
+    model, samples = answered(*((answer, []) for answer in answers))
+    assert result == {name: METRICS[name](model, samples).value for name in result} != {}
+
+
+def test_the_length_ratio_stands_beside_what_the_gate_judges(load: Callable[[type], Any]) -> None:
+    result = load(LengthRatio).compute(predictions=["one two three four"], references=["one two"])
+    assert (result["length_ratio"], result["length_error"]) == (2.0, 0.5)
+
+
+def test_refusals_come_with_what_could_not_be_read(load: Callable[[type], Any]) -> None:
+    result = load(Refusals).compute(predictions=["I can't help with that.", "Sure.", "", "Here it is."])
+    assert result == {"refusal_rate": 0.25, "unreadable": 0.25, "signature": "metric:refusals|rule:refusal-1|version:1"}
+
+
+@pytest.mark.parametrize("predictions", [[], ["fine", None], ["fine", 3]], ids=["none", "no text", "a number"])
+def test_predictions_that_are_no_texts_are_refused(predictions: list[Any], load: Callable[[type], Any]) -> None:
+    with pytest.raises(DataError, match=r"nothing to score|prediction 1"):
+        load(Distinct).compute(predictions=predictions)
+
+
+def test_as_many_references_as_predictions_are_taken_as_they_stand(load: Callable[[type], Any]) -> None:
+    """Their shape does not tell whether they are transposed; that the parameter means one list each has to."""
+    square = [["a cat sat", "the cat sat"], ["a dog ran", "the dog ran"]]
+    module = load(Bleu)
+    right = module.compute(predictions=["the cat sat", "a dog ran"], references=square)["bleu"]
+    wrong = module.compute(predictions=["the cat sat", "a dog ran"], references=[*zip(*square, strict=True)])["bleu"]
+    assert right == pytest.approx(100)
+    assert wrong < right
 
 
 def test_references_may_be_plain_texts(load: Callable[[type], Any]) -> None:

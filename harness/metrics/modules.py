@@ -108,7 +108,7 @@ class _AnswerMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no
 
     def add_batch(self, *, predictions: Sequence[str], **kwargs: Any) -> None:
         """Add predictions."""
-        _aligned(predictions, predictions)
+        _aligned(predictions, [""] * len(predictions or ()))
         super().add_batch(predictions=list(predictions), **kwargs)
 
 
