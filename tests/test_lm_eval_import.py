@@ -72,9 +72,9 @@ def importing(tmp_path, capsys):
     return run
 
 
-def ours(model, path):
+def ours(model, path, **asked):
     (tasks,) = task_sets([str(path)])
-    runs = run_set(load_tasks(tasks, offline=True), model, Asked())
+    runs = run_set(load_tasks(tasks, offline=True), model, Asked(**asked))
     return [measurement_of(tasks.name, runs, score) for score in tasks.scores]
 
 
@@ -268,6 +268,30 @@ def test_a_limited_run_is_stored_as_such(models, task_files, importing, tmp_path
     assert (stored["choice/acc"].limited, stored["choice/acc"].n) == (True, 4)
     (found,) = [verdict(each, stored) for each in ours(models["tuned"], task_files["choice"]) if each.metric == "acc"]
     assert (found.n, found.drop) == (4, 0)
+
+
+def test_a_run_through_the_chat_template_meets_one_through_the_same(models, task_files, importing, tmp_path):
+    logged_by_lm_eval(models["tuned"], [task_files["choice"]], tmp_path / "chat", apply_chat_template=True)
+    _, stored, _ = importing(tmp_path / "chat")
+    plain, chat = ours(models["tuned"], task_files["choice"]), ours(models["tuned"], task_files["choice"], chat=True)
+    assert verdict(plain[0], stored).outcome is Outcome.NOT_COMPARABLE
+    assert [(found.drop, found.n) for found in (verdict(each, stored) for each in chat)] == [(0, 10), (0, 10)]
+
+
+def test_numbers_of_a_tasks_own_making_are_taken_where_they_are_the_mean(log, importing):
+    rewrite(log, "choice", lambda lines: [{**line, "own": line["acc"], "pair": [1, 0], "odd": 1} for line in lines])
+    rewrite_results(
+        log,
+        lambda content: content["results"]["choice"].update(
+            {"own,none": content["results"]["choice"]["acc,none"], "pair,none": 0.5, "odd,none": 0.9}
+        ),
+    )
+    status, stored, said = importing(log)
+    assert status == 0
+    assert stored["choice/own"].value == stored["choice/acc"].value
+    assert "choice/pair" not in stored
+    assert "lm-eval's pair is not imported" in said
+    assert "lm-eval's odd is not imported" in said
 
 
 def test_other_shots_are_not_comparable(models, task_files, importing, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.lm_eval_tasks.aggregations import RULES
 from harness.lm_eval_tasks.earlier import Logs
 from harness.lm_eval_tasks.logged import Logged, by_filter, logged
 from harness.lm_eval_tasks.measured import measurement_of
@@ -116,16 +117,27 @@ def imported(name: str, runs: Sequence[TaskRun], results: Results) -> Iterator[M
         metric, _, filtered = key.partition(",")
         if any(each.startswith(f"{metric} (") for each in left):
             continue
-        score = next((each for each in declared if each.key == key), None) or Score(
-            metric, filtered, AGGREGATIONS.get(metric, "mean"), _is_higher_better(results, runs[0].task, metric)
-        )
-        measurement = measurement_of(name, runs, score)
-        if not measurement.problems:
-            yield measurement
-        elif score in declared:
+        known = next((score for score in declared if score.key == key), None)
+        if known is None:
+            higher = _is_higher_better(results, runs[0].task, metric)
+            yield _undeclared(name, runs, Score(metric, filtered, AGGREGATIONS.get(metric, "mean"), higher))
+            continue
+        measurement = measurement_of(name, runs, known)
+        if measurement.problems:
             raise DataError(f"{results.path}: {measurement.problems[0]}; the files are not of one run, or were edited.")
-        else:
-            yield f"{name}: lm-eval's {score.label} is not imported (it is not the mean of its samples)"
+        yield measurement
+
+
+def _undeclared(name: str, runs: Sequence[TaskRun], score: Score) -> Measurement | str:
+    """A number that the task does not declare (it scores for itself), where it turns out as its metric's usual one."""
+    refused = f"{name}: lm-eval's {score.label} is not imported (it is not the {score.aggregation} of its samples)"
+    if score.aggregation not in RULES:
+        return refused
+    try:
+        measurement = measurement_of(name, runs, score)
+    except DataError:  # of the task's own making, and no damage
+        return refused
+    return refused if measurement.problems else measurement
 
 
 def _is_higher_better(results: Results, task: str, metric: str) -> bool:
