@@ -1,4 +1,4 @@
-"""BLEU, chrF, ROUGE and exact match: equal to the libraries, right in every script, honest about broken runs."""
+"""The text metrics: equal to the libraries, right in every script, honest about broken runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from rouge_score.tokenize import tokenize
 
 from fake_model import FakeModel, answered, completion, sample, sample_set
 from harness.errors import DataError
-from harness.metrics import METRICS, bleu, chrf, exact_match, rouge1, rougeLsum, stop_rate
+from harness.metrics import METRICS, bleu, chrf, exact_match, rouge1, rougeLsum
 from harness.metrics.answers import answer_limit
-from harness.metrics.text_scores import BLEU, ScriptTokenizer, bleu_tokenizer
+from harness.metrics.script import ScriptTokenizer
+from harness.metrics.text_scores import BLEU, CHRF, EXACT_MATCH, ROUGE, TER, bleu_tokenizer
+from harness.metrics.token_scores import LENGTH_ERROR, TOKEN_F1
 
-TEXT_METRICS = ["bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match"]
+RULES = {rule.name: rule for rule in (BLEU, CHRF, TER, *ROUGE, TOKEN_F1, EXACT_MATCH, LENGTH_ERROR)}
+TEXT_METRICS = list(RULES)
 ENGLISH = [
     ("The cat sat on the mat.", ["The cat is on the mat.", "There's a cat on the mat."]),
     ("It costs 3,500.25 dollars & more", ["It costs 3,500.25 dollars &amp; less", "The price: 3,500.25 dollars"]),
@@ -87,15 +90,17 @@ def test_every_script_yields_tokens_in_order() -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_perfect_answer_gets_the_highest_score_in_every_script(metric: str, script: str) -> None:
     text = SCRIPTS[script]
-    highest = 100 if metric in ("bleu", "chrf") else 1
-    assert METRICS[metric](*answered((text, [text]))).value == pytest.approx(highest, abs=1e-9)
+    assert METRICS[metric](*answered((text, [text]))).value == pytest.approx(RULES[metric].best, abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", TEXT_METRICS)
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_an_unrelated_answer_gets_a_low_score_in_every_script(metric: str, script: str) -> None:
-    highest = 100 if metric in ("bleu", "chrf") else 1
-    assert METRICS[metric](*answered(("Zyx wvu!", [SCRIPTS[script]]))).value < 0.15 * highest
+def test_an_unrelated_answer_gets_a_bad_score_in_every_script(metric: str, script: str) -> None:
+    measured = METRICS[metric](*answered(("Zyx wvu!", [SCRIPTS[script]])))
+    if measured.higher_is_better:
+        assert measured.value < 0.15 * RULES[metric].best
+    else:
+        assert measured.value > (90 if metric == "ter" else 0.5)
 
 
 def test_a_short_perfect_answer_is_not_zero_bleu() -> None:
@@ -158,9 +163,10 @@ def test_the_limit_grows_with_the_shortest_reference_only() -> None:
 
 def test_all_metrics_of_a_set_ask_for_the_same_answers() -> None:
     model, samples = answered(("a", ["a"]), ("b", ["b" * 300]))
-    for metric in (*TEXT_METRICS, "stop_rate"):
+    asking = (*TEXT_METRICS, "stop_rate", "rep_4", "distinct_1")
+    for metric in asking:
         METRICS[metric](model, samples)
-    assert model.limits == [128, 256] * 8
+    assert model.limits == [128, 256] * len(asking)
 
 
 def test_a_limit_below_the_reference_is_a_broken_run() -> None:
@@ -200,5 +206,7 @@ def test_a_sample_without_references_is_named(metric: str) -> None:
         METRICS[metric](FakeModel(), sample_set(sample("bare")))
 
 
-def test_stop_rate_needs_no_references() -> None:
-    assert stop_rate(FakeModel(answers={"bare": "yes"}), sample_set(sample("bare"))).value == 1.0
+@pytest.mark.parametrize(("metric", "value"), [("stop_rate", 1.0), ("rep_4", 0.0), ("distinct_1", 1.0)])
+def test_a_metric_of_answers_alone_needs_no_references(metric: str, value: float) -> None:
+    model = FakeModel(answers={"bare": completion("yes")})
+    assert METRICS[metric](model, sample_set(sample("bare"))).value == value
