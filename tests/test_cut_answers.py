@@ -50,10 +50,10 @@ def right_after(words):
 def test_a_limit_that_cuts_most_answers_breaks_the_run():
     model = Cut(written=right_after("So many words before it."))
     (problem, ended) = strict_match(model, numbered(40), max_new_tokens=12).problems
-    assert problem.startswith("40 of 40 answers were cut off at 12 tokens without a result, and 20 of 20 ")
+    assert problem.startswith("40 of 40 answers were cut off at 12 tokens without a result, and 10 of 10 ")
     assert "(first: 0); give a higher --max-new-tokens" in problem
     assert ended == "answers ended by: length 40"
-    assert model.asked == [(40, 12, ()), (20, ROOM, ())]
+    assert model.asked == [(40, 12, ()), (10, ROOM, ())]
 
 
 def test_few_answers_that_were_cut_move_no_verdict():
@@ -89,13 +89,13 @@ def test_an_answer_that_had_its_result_is_not_asked_again():
 def test_no_more_than_some_are_asked_again():
     model = Cut(written=right_after("So many words before it."))
     strict_match(model, numbered(500), max_new_tokens=12)
-    assert model.asked[1][0] <= ASKED_AGAIN
+    assert 0.8 * ASKED_AGAIN < model.asked[1][0] <= ASKED_AGAIN
 
 
 def test_a_stop_string_in_the_reasoning_breaks_the_run():
     model = Cut(written=right_after("The Question: it asks for a number."))
     (problem, ended) = strict_match(model, numbered(20), stop=STOP).problems
-    assert "20 of 20 answers were ended by a stop string before they had a result, and 20 of 20 " in problem
+    assert "20 of 20 answers were ended by a stop string before they had a result, and 5 of 5 " in problem
     assert "without 'Question:' are right (first: 0)" in problem
     assert ended == "answers ended by: stop 20"
     assert strict_match(model, numbered(20), stop=("Query:",)).problems == ()

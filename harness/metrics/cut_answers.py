@@ -18,6 +18,9 @@ from harness.models.base import Completion, Model
 from harness.records import Messages, Sample, SampleSet
 
 ASKED_AGAIN = 24
+"""At most so many, and at most a quarter of the samples, so that asking again takes no longer than asking did."""
+
+LEAST_AGAIN = 3
 
 ROOM = 1024
 """New tokens that are enough for any answer of these benchmarks; a limit from here on is not doubted."""
@@ -25,9 +28,9 @@ ROOM = 1024
 LEAST_SHARE = 0.01
 """Half of what the gate takes for a difference between two models: with less, the score is what it would be anyway."""
 
-BY_CHANCE = 0.2
-"""Without its stop string an answer goes on to other questions, and their results are small numbers, too. A share of
-right ones that is well above what such a hit by chance makes of it."""
+BY_CHANCE, ALPHA = 0.05, 0.01
+"""Without its stop string an answer goes on to other questions, whose results are small numbers, too: about so often
+one of them is the right one. More right ones are a sign of a cut where that would be as rare as this."""
 
 HasResult = Callable[[Completion], bool]
 IsRight = Callable[[Sample, Completion], bool]
@@ -67,7 +70,7 @@ def _cut_by_limit(
 ) -> tuple[str, ...]:
     if not cut:
         return ()
-    again = _spread(cut)
+    again = _spread(cut, n)
     room = min(ROOM, *(_room(model, sample.messages if asking.chat else sample.prompt) for sample in again))
     if room <= asking.max_new_tokens:
         return ()
@@ -83,12 +86,15 @@ def _cut_by_limit(
 
 
 def _cut_by_stop(model: Model, cut: Sequence[Sample], asking: Asking, is_right: IsRight, n: int) -> tuple[str, ...]:
+    from scipy.stats import binomtest
+
     if not cut:
         return ()
-    again = _spread(cut)
+    again = _spread(cut, n)
     free = replace(asking, stop=()).answers(model, again)
     right = [sample.id for sample in again if is_right(sample, free[sample.id])]
-    if len(right) <= BY_CHANCE * len(again) or not _matters(len(cut), len(right), len(again), n):
+    chance = binomtest(len(right), len(again), BY_CHANCE, alternative="greater").pvalue
+    if chance > ALPHA or not _matters(len(cut), len(right), len(again), n):
         return ()
     return (
         f"{len(cut)} of {n} answers were ended by a stop string before they had a result, and {len(right)} of "
@@ -97,10 +103,10 @@ def _cut_by_stop(model: Model, cut: Sequence[Sample], asking: Asking, is_right: 
     )
 
 
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """At most ``ASKED_AGAIN`` of them, evenly spaced."""
-    step = max(1, -(-len(samples) // ASKED_AGAIN))
-    return list(samples[::step])
+def _spread(cut: Sequence[Sample], n: int) -> list[Sample]:
+    """Some of those that were cut, evenly spaced."""
+    most = min(ASKED_AGAIN, max(LEAST_AGAIN, n // 4))
+    return list(cut[:: max(1, -(-len(cut) // most))])
 
 
 def _room(model: Model, prompt: Messages | str) -> int:
