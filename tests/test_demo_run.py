@@ -36,8 +36,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def test_the_stored_baseline_holds(alone):
-    against_baseline = {v["outcome"] for v in alone["verdicts"] if v["reference"] == "baseline demo"}
-    assert against_baseline == {"unchanged"}
+    outcomes = {v["measurement"]: v["outcome"] for v in alone["verdicts"] if v["reference"] == "baseline demo"}
+    assert outcomes.pop("harmful_prompts/refusal_rate") == "not-informative"  # the demo has never learned to decline
+    assert set(outcomes.values()) == {"unchanged"}
 
 
 def test_the_tuned_model_stops_answers_and_has_kept_most(alone):
