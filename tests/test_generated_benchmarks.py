@@ -11,7 +11,7 @@ import pytest
 
 from fake_model import FakeModel, completion, sample, sample_set
 from harness.benchmarks.asking import benchmark_samples
-from harness.benchmarks.catalogue import BENCHMARKS
+from harness.benchmarks.catalogue import BENCHMARKS, chosen
 from harness.benchmarks.generated import SVAMP_SHOTS
 from harness.benchmarks.local import folder_rows
 from harness.errors import DataError
@@ -96,11 +96,12 @@ def write(path, rows):
     return path
 
 
-def ours(name, folder, **files):
-    """The samples of a benchmark whose own files hold these rows."""
+def ours(called, folder, **files):
+    """A benchmark, as ``--benchmarks`` calls it, and its samples, its own files holding these rows."""
+    (benchmark,) = chosen(called)
     for file, rows in files.items():
-        write(folder / name / f"{file}.jsonl", rows)
-    return BENCHMARKS[name], benchmark_samples(BENCHMARKS[name], partial(folder_rows, folder, BENCHMARKS[name]))
+        write(folder / benchmark.name / f"{file}.jsonl", rows)
+    return benchmark, benchmark_samples(benchmark, partial(folder_rows, folder, benchmark))
 
 
 def their_task(yaml, folder, **splits):
@@ -168,18 +169,20 @@ def test_gsm8k_is_asked_and_scored_as_by_lm_eval(tmp_path):
     }
 
 
-@pytest.mark.parametrize("which", ["base", "tuned"])
-def test_a_model_answers_gsm8k_as_under_lm_eval(which, tmp_path):
+@pytest.mark.parametrize(("which", "chat"), [("base", False), ("tuned", False), ("tuned", True)])
+def test_a_model_answers_gsm8k_as_under_lm_eval(which, chat, tmp_path):
     model = load(parse_reference(f"demo:{which}"), LoadOptions(Access(tmp_path / "cache", offline=True)))
-    benchmark, samples = ours("gsm8k", tmp_path / "ours", train=SHOTS, test=ASKED[:4])
+    benchmark, samples = ours("gsm8k:3", tmp_path / "ours", train=SHOTS, test=ASKED[:4])
     task = their_task("gsm8k/gsm8k.yaml", tmp_path / "theirs", train=SHOTS, test=ASKED[:4])
+    task.set_config("num_fewshot", 3)
     theirs = HFLM(pretrained=model.module, tokenizer=model.tokenizer, batch_size=1, device="cpu")
-    found = evaluate(theirs, {"gsm8k": task}, bootstrap_iters=0)
-    answers = Asking(False, benchmark.stop, benchmark.max_new_tokens).answers(model, samples)
+    options = {"apply_chat_template": True, "fewshot_as_multiturn": True} if chat else {}
+    found = evaluate(theirs, {"gsm8k": task}, bootstrap_iters=0, **options)
+    answers = Asking(chat, benchmark.stop, benchmark.max_new_tokens).answers(model, samples)
     for each in found["samples"]["gsm8k"]:
         assert answers[f"{each['doc_id']:04}"].text == each["resps"][0][0]
     for metric in benchmark.metrics:
-        assert measure_of(benchmark, metric)(model, samples).value == found["results"]["gsm8k"][metric]
+        assert measure_of(benchmark, metric)(model, samples, chat=chat).value == found["results"]["gsm8k"][metric]
 
 
 def test_results_are_read_as_lm_evals_filters_read_them():
