@@ -136,8 +136,8 @@ class LocalModel:
             if len(ids) + max_new_tokens > self.longest:
                 raise DataError(
                     f"prompt {index + 1} of {len(prompts)} has {len(ids)} tokens, which leaves no room for "
-                    f"{max_new_tokens} new ones in {self.name}'s {self.longest} positions; shorten the prompt, by fewer "
-                    "shots where it has any, or allow fewer new tokens."
+                    f"{max_new_tokens} new ones in {self.name}'s {self.longest} positions; shorten the prompt "
+                    "(by fewer shots, where it has any), or allow fewer new tokens."
                 )
         return encoded
 
