@@ -15,7 +15,7 @@ from harness.metrics import instruction_rules_words as words
 @contextmanager
 def checkers_of_lm_eval() -> Iterator[Any]:
     """Their module. It gets the sentences of the rules here, since nltk would load its model over the network."""
-    tokenizer = words._sentences()
+    tokenizer = words.sentences()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nltk.data, "find", lambda name: name)
         patch.setattr(nltk.tokenize, "_get_punkt_tokenizer", lambda language: tokenizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 
@@ -153,11 +154,18 @@ def test_a_row_that_no_rule_can_read_is_one_sentence(names, kwargs, message):
 
 
 @pytest.mark.parametrize(
-    ("function", "module"), [(words._sentences, "punkt"), (words._languages, "langdetect.detector_factory")]
+    ("name", "function", "module"),
+    [
+        ("length_constraints:number_sentences", words.sentences, "punkt"),
+        ("change_case:capital_word_frequency", words.sentences, "punkt"),
+        ("language:response_language", words.languages, "langdetect.detector_factory"),
+        ("change_case:english_capital", words.languages, "langdetect.detector_factory"),
+        ("change_case:english_lowercase", words.languages, "langdetect.detector_factory"),
+    ],
 )
-def test_a_package_that_is_not_there_is_named_with_its_pip_line(function, module, monkeypatch):
+def test_a_package_that_is_not_there_is_named_before_the_model_is_asked(name, function, module, monkeypatch):
     function.cache_clear()
-    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=r"pip install 'pytest-sft\[ifeval\]'"):
-        function()
+        instructions_of({"instruction_id_list": [name], "kwargs": [GIVEN[name]]}, "here")
     function.cache_clear()

@@ -177,6 +177,7 @@ def test_a_limit_below_the_reference_is_a_broken_run() -> None:
     assert rouge1(model, samples).problems == (
         "1 of 2 answers were cut off at 128 tokens where their references are longer (first: long); "
         "raise max_new_tokens or give shorter references",
+        "answers ended by: length 1, terminator 1",
     )
 
 
@@ -192,6 +193,7 @@ def test_mostly_empty_answers_are_a_broken_run() -> None:
     assert broken.problems == (
         "2 of 3 answers are empty (first: question 0); "
         "look at the rendered prompt: it may already end with the terminator",
+        "answers ended by: terminator 3",
     )
 
 

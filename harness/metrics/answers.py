@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.metrics.measuring import require_one_each
@@ -51,7 +52,14 @@ def answer_problems(model: Model, samples: SampleSet, answers: Mapping[str, Comp
     An answer that was cut off counts only where no reference would have fitted either: a model that rambles past a
     short reference has earned its low score.
     """
-    return _cut_short(model, samples, answers) + mostly_empty(samples, answers)
+    problems = _cut_short(model, samples, answers) + mostly_empty(samples, answers)
+    return (*problems, how_they_ended(answers)) if problems else ()
+
+
+def how_they_ended(answers: Mapping[str, Completion]) -> str:
+    """How many answers ended in which way, for whoever looks for what cut or emptied them."""
+    ended = Counter(answer.finish for answer in answers.values())
+    return "answers ended by: " + ", ".join(f"{how} {count}" for how, count in sorted(ended.items()))
 
 
 def _cut_short(model: Model, samples: SampleSet, answers: Mapping[str, Completion]) -> tuple[str, ...]:

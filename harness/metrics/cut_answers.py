@@ -7,11 +7,10 @@ stop strings. Only where they then have what they lacked was it the cut that cos
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.metrics.answers import mostly_empty
+from harness.metrics.answers import how_they_ended, mostly_empty
 from harness.metrics.asking import Asking
 from harness.metrics.stopping import ends_in_a_loop
 from harness.models.base import Completion, Model
@@ -62,7 +61,7 @@ def cut_answers(
         *_cut_by_limit(model, at_limit, asking, has_result, len(samples)),
         *(_cut_by_stop(model, at_stop, asking, is_right, len(samples)) if is_right else ()),
     )
-    return (*problems, _how_they_ended(answers)) if problems else ()
+    return (*problems, how_they_ended(answers)) if problems else ()
 
 
 def _cut_by_limit(
@@ -117,8 +116,3 @@ def _room(model: Model, prompt: Messages | str) -> int:
 
 def _matters(cut: int, mended: int, asked: int, n: int) -> bool:
     return cut * mended / asked > LEAST_SHARE * n
-
-
-def _how_they_ended(answers: Mapping[str, Completion]) -> str:
-    ended = Counter(answer.finish for answer in answers.values())
-    return "answers ended by: " + ", ".join(f"{how} {count}" for how, count in sorted(ended.items()))

@@ -52,13 +52,13 @@ def number_of_words(answer: str, given: Given) -> bool:
 
 def number_of_sentences(answer: str, given: Given) -> bool:
     """As many sentences as asked, as the Punkt model for English divides a text."""
-    return _related(len(_sentences().tokenize(answer)), given["relation"], given["num_sentences"])
+    return _related(len(sentences().tokenize(answer)), given["relation"], given["num_sentences"])
 
 
 def capital_word_frequency(answer: str, given: Given) -> bool:
     """As many words in capital letters as asked; a word with hyphens is one, and ``WON'T`` is two."""
     # The end of a sentence decides whether its last word is divided.
-    found = [word for sentence in _sentences().tokenize(answer) for word in _words().tokenize(sentence)]
+    found = [word for sentence in sentences().tokenize(answer) for word in _words().tokenize(sentence)]
     return _related(sum(map(str.isupper, found)), given["capital_relation"], given["capital_frequency"])
 
 
@@ -82,7 +82,7 @@ def _related(found: int, relation: str, asked: int) -> bool:
 
 
 def _is_language(text: str, language: str) -> bool:
-    factory = _languages()
+    factory = languages()
     detector = factory.create()
     detector.append(text)
     from langdetect.lang_detect_exception import LangDetectException
@@ -95,7 +95,7 @@ def _is_language(text: str, language: str) -> bool:
 
 
 @cache
-def _languages() -> Any:
+def languages() -> Any:
     """langdetect's profiles. It draws by chance where a text is short, so it gets a seed, and a factory of our own."""
     try:
         from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
@@ -108,7 +108,7 @@ def _languages() -> Any:
 
 
 @cache
-def _sentences() -> Any:
+def sentences() -> Any:
     """nltk's Punkt with its English model, which nltk would load over the network, and the other package carries."""
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 

@@ -21,14 +21,18 @@ Check = Callable[[str, Mapping[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """How an instruction is checked, and the parameters that it has to state, each with its type."""
+    """How an instruction is checked, and the parameters that it has to state, each with its type.
+
+    ``loads`` gets what the check needs beside; called beforehand, it says what is missing before a model is asked.
+    """
 
     check: Check
     states: Mapping[str, type]
+    loads: Callable[[], Any] | None = None
 
 
-def _rule(check: Check, **states: type) -> Rule:
-    return Rule(check, states)
+def _rule(check: Check, loads: Callable[[], Any] | None = None, **states: type) -> Rule:
+    return Rule(check, states, loads)
 
 
 RULES: Mapping[str, Rule] = {
@@ -36,8 +40,10 @@ RULES: Mapping[str, Rule] = {
     "keywords:frequency": _rule(words.keyword_frequency, keyword=str, relation=str, frequency=int),
     "keywords:forbidden_words": _rule(words.has_no_forbidden_words, forbidden_words=list),
     "keywords:letter_frequency": _rule(words.letter_frequency, letter=str, let_relation=str, let_frequency=int),
-    "language:response_language": _rule(words.is_in_language, language=str),
-    "length_constraints:number_sentences": _rule(words.number_of_sentences, num_sentences=int, relation=str),
+    "language:response_language": _rule(words.is_in_language, words.languages, language=str),
+    "length_constraints:number_sentences": _rule(
+        words.number_of_sentences, words.sentences, num_sentences=int, relation=str
+    ),
     "length_constraints:number_paragraphs": _rule(form.number_of_paragraphs, num_paragraphs=int),
     "length_constraints:number_words": _rule(words.number_of_words, num_words=int, relation=str),
     "length_constraints:nth_paragraph_first_word": _rule(
@@ -56,10 +62,10 @@ RULES: Mapping[str, Rule] = {
     "startend:end_checker": _rule(form.ends_with_phrase, end_phrase=str),
     "startend:quotation": _rule(form.is_quoted),
     "change_case:capital_word_frequency": _rule(
-        words.capital_word_frequency, capital_frequency=int, capital_relation=str
+        words.capital_word_frequency, words.sentences, capital_frequency=int, capital_relation=str
     ),
-    "change_case:english_capital": _rule(words.is_english_in_capitals),
-    "change_case:english_lowercase": _rule(words.is_english_in_small_letters),
+    "change_case:english_capital": _rule(words.is_english_in_capitals, words.languages),
+    "change_case:english_lowercase": _rule(words.is_english_in_small_letters, words.languages),
     "punctuation:no_comma": _rule(form.has_no_comma),
 }
 
@@ -86,7 +92,8 @@ class Instruction:
 def instructions_of(data: Mapping[str, Any], where: str) -> tuple[Instruction, ...]:
     """The instructions in ``instruction_id_list`` and ``kwargs`` of a row; ``where`` opens the sentence of a DataError.
 
-    Raises DataError for names that there is no rule for, and for parameters that are missing or of another type.
+    Raises DataError for names that there is no rule for, and for parameters that are missing or of another type;
+    UsageError where a rule needs a package that is not installed.
     """
     names, stated = data.get("instruction_id_list"), data.get("kwargs")
     if not isinstance(names, list | tuple) or not isinstance(stated, list | tuple) or not len(names) == len(stated) > 0:
@@ -101,6 +108,8 @@ def _instruction(name: Any, stated: Any, where: str) -> Instruction:
         nearest = difflib.get_close_matches(str(name), RULES, n=1)
         known = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(RULES))}."
         raise DataError(f"{where}: no rule checks the instruction {name!r}: {known}")
+    if (loads := RULES[name].loads) is not None:
+        loads()
     # A table has a column for every parameter, empty where another instruction has it.
     given = {key: value for key, value in dict(stated or {}).items() if value is not None}
     for key, kind in RULES[name].states.items():
