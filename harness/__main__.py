@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands import calibrate, import_lm_eval, ratings, rows, select, train
+from harness.commands import benchmarks, calibrate, import_lm_eval, ratings, rows, select, train
 from harness.zoo import command as zoo
 
 
@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     select.add_to(commands)
     rows.add_to(commands)
     ratings.add_to(commands)
+    benchmarks.add_to(commands)
     calibrate.add_to(commands)
     import_lm_eval.add_to(commands)
     zoo.add_to(commands)

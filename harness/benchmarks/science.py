@@ -91,7 +91,7 @@ SCIENCE = (
             IN_CONTEXT,
         ),
         metrics=("acc", "acc_norm"),
-        licence="Apache-2.0",
+        licence="unstated",
         version="1.0",
         shots_split="train",
         identity="id",
