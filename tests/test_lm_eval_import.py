@@ -262,6 +262,14 @@ def test_a_file_of_a_folder_can_be_taken_alone(log, importing):
     assert (status, sorted(stored)) == (0, ["choice/acc", "choice/acc_norm"])
 
 
+def test_where_the_run_was_made_is_stored(log, importing, tmp_path):
+    rewrite_results(log, lambda content: content["config"].update(model_dtype="torch.bfloat16", device="cuda:0"))
+    importing(log)
+    stored = baselines.load(tmp_path / "b", "theirs")
+    assert (stored.environment["dtype"], stored.environment["device"]) == ("bfloat16", "cuda:0")
+    assert stored.config["suites"] == {"forgetting": sorted(stored.measurements)}
+
+
 def test_a_limited_run_is_stored_as_such(models, task_files, importing, tmp_path):
     logged_by_lm_eval(models["tuned"], [task_files["choice"]], tmp_path / "part", limit=4)
     _, stored, _ = importing(tmp_path / "part")
@@ -296,7 +304,8 @@ def test_numbers_of_a_tasks_own_making_are_taken_where_they_are_the_mean(log, im
 
 def test_other_shots_are_not_comparable(models, task_files, importing, tmp_path):
     logged_by_lm_eval(models["tuned"], [task_files["choice"]], tmp_path / "shots", num_fewshot=1)
-    _, stored, _ = importing(tmp_path / "shots")
+    _, stored, said = importing(tmp_path / "shots")
+    assert "--lm-eval-tasks choice:1 --baseline theirs" in said
     found = verdict(ours(models["tuned"], task_files["choice"])[0], stored)
     assert found.outcome is Outcome.NOT_COMPARABLE
     assert "shots 1 -> 0" in found.reason

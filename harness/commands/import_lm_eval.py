@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,7 +129,13 @@ def _baseline(
 
 
 def _tasks(measurements: Sequence[Measurement]) -> str:
-    return ",".join(sorted({each.name.rpartition("/")[0] for each in measurements}))
+    """What ``--lm-eval-tasks`` has to name so that the same is measured, shots included."""
+    return ",".join(sorted({f"{each.name.rpartition('/')[0]}{_shots(each.signature)}" for each in measurements}))
+
+
+def _shots(signature: str) -> str:
+    shots = re.search(r"\|shots:([1-9]\d*)(?:\||$)", signature)
+    return f":{shots[1]}" if shots else ""
 
 
 def _table(measurements: Sequence[Measurement]) -> Table:

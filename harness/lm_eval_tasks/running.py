@@ -34,7 +34,6 @@ class Asked:
     limit: int | None = None
     seed: int = 0
     chat: bool = False
-    offline: bool = False
 
 
 def run_set(tasks: Sequence[tuple[TaskFile, Any]], model: LocalModel, asked: Asked) -> tuple[TaskRun, ...]:
