@@ -290,3 +290,14 @@ def test_another_model_may_replace_the_whole_baseline(tmp_path):
     other = baseline(tmp_path, measured("a/acc", [(1,)]), weights="w2")
     assert merge(old, other, only_new=False).measurements["a/acc"].value == 1
     assert merge(old, other, only_new=True) == old
+
+
+def test_what_either_side_measured_can_still_be_missed(tmp_path):
+    old = replace(
+        baseline(tmp_path, measured("a/acc", [(0,)]), measured("b/acc", [(0,)])),
+        config={"suites": {"forgetting": ["a/acc", "gone/acc"], "quality": ["b/acc"]}},
+    )
+    new = replace(baseline(tmp_path, measured("c/acc", [(1,)])), config={"suites": {"quality": ["c/acc"]}})
+    for only_new in (True, False):
+        suites = merge(old, new, only_new=only_new).config["suites"]
+        assert suites == {"forgetting": ["a/acc"], "quality": ["b/acc", "c/acc"]}

@@ -31,6 +31,9 @@ VALUE_DIGITS = 6
 SCORE_DIGITS = 10
 """Significant digits of a score, so that the values' six come out again; float32 carries nine."""
 
+SUITES = "suites"
+"""The key of ``config`` under which each suite lists what it measures."""
+
 MODEL_PARTS = ("weights", "adapter", "tokenizer", "template")
 
 
@@ -46,6 +49,11 @@ class Baseline:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     measurements: Mapping[str, Measurement]
+
+    @property
+    def suites(self) -> dict[str, str]:
+        """The suite of each measurement, as far as the config tells it."""
+        return {name: suite for suite, names in self.config.get(SUITES, {}).items() for name in names}
 
     @property
     def origin(self) -> str:
@@ -123,7 +131,18 @@ def merge(old: Baseline, new: Baseline, *, only_new: bool) -> Baseline:
             f"would keep: record the whole baseline again, or choose another name with --baseline"
         )
     frame = old if only_new else new
-    return replace(frame, measurements={**kept, **added})
+    measurements = {**kept, **added}
+    # What no suite is known to measure could never be missed.
+    measured_by = {name: suite for name, suite in (old.suites | new.suites).items() if name in measurements}
+    config = {**frame.config, **({SUITES: _by_suite(measured_by)} if measured_by else {})}
+    return replace(frame, measurements=measurements, config=config)
+
+
+def _by_suite(measured_by: Mapping[str, str]) -> dict[str, list[str]]:
+    return {
+        suite: sorted(name for name, its in measured_by.items() if its == suite)
+        for suite in sorted(set(measured_by.values()))
+    }
 
 
 def _same_model(old: Baseline, new: Baseline) -> bool:

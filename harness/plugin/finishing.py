@@ -107,7 +107,7 @@ def print_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
 
 def _missing(options: Options, records: Records) -> Iterator[Verdict]:
     for baseline in options.compare:
-        suites = _suites_of(baseline)
+        suites = baseline.suites
         in_scope = [
             stored for name, stored in baseline.measurements.items() if suites.get(name) in records.whole_suites
         ]
@@ -162,12 +162,8 @@ def _store(options: Options, records: Records) -> None:
 
 def _still_there(old: baselines.Baseline, records: Records) -> dict[str, Measurement]:
     """Leave out what a suite once measured and, run whole, does not measure any more: so its loss is accepted."""
-    suites = _suites_of(old)
+    suites = old.suites
     return {name: each for name, each in old.measurements.items() if suites.get(name) not in records.whole_suites}
-
-
-def _suites_of(baseline: baselines.Baseline) -> dict[str, str]:
-    return {name: suite for suite, names in baseline.config.get("suites", {}).items() for name in names}
 
 
 def _report(config: pytest.Config, options: Options, records: Records) -> Report:
