@@ -15,9 +15,10 @@ Pair = tuple[Messages | str, str]
 def scored_pairs(sample: Sample, *, chat: bool = False) -> list[Pair]:
     """The pairs of one sample, one for each choice, or the one with its ending; none where nothing is scored.
 
-    As lm-eval delimits them: by a space, which a chat template makes needless before a choice.
+    As lm-eval delimits them: by a space, which a chat template makes needless before a choice, and which an ending
+    that opens with one of its own (a line of code) has already.
     """
-    delimiter = "" if chat and sample.choices else " "
+    delimiter = "" if (chat and sample.choices) or sample.ending[:1].isspace() else " "
     if sample.ending:
         return [(_opened(sample, opening, chat), delimiter + sample.ending) for opening in sample.choices or ("",)]
     context = sample.messages if chat else sample.prompt

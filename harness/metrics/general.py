@@ -7,7 +7,7 @@ from functools import partial
 
 from harness.benchmarks.record import Benchmark, Scoring
 from harness.metrics.choice import acc, acc_norm
-from harness.metrics.continuation import ending_perplexity, foreseen
+from harness.metrics.continuation import ending_bits_per_byte, ending_perplexity, foreseen
 from harness.metrics.generated import (
     flexible_extract,
     inst_level_loose_acc,
@@ -25,6 +25,7 @@ SCORED: dict[tuple[Scoring, str], Callable[..., Measurement]] = {
     ("mass", "acc"): mass,
     ("continuation", "acc"): foreseen,
     ("continuation", "perplexity"): ending_perplexity,
+    ("continuation", "bits_per_byte"): ending_bits_per_byte,
     ("generation", "exact_match,strict-match"): strict_match,
     ("generation", "exact_match,flexible-extract"): flexible_extract,
     ("instructions", "prompt_level_strict_acc"): prompt_level_strict_acc,
