@@ -9,7 +9,7 @@ import pytest
 
 from fake_model import FakeModel, completion, sample, sample_set
 from harness.benchmarks.catalogue import BENCHMARKS, answered_within
-from harness.errors import UsageError
+from harness.errors import InvalidRunError, UsageError
 from harness.metrics.cut_answers import ASKED_AGAIN, ROOM
 from harness.metrics.generated import flexible_extract, prompt_level_strict_acc, strict_match
 from harness.models.base import Completion
@@ -137,6 +137,15 @@ def test_what_a_base_model_says_is_judged(answer):
     measured = flexible_extract(saying(answer, ends=False), SAMPLES, stop=STOP, max_new_tokens=96)
     assert measured.problems == ()
     assert measured.value == (1.0 if answer.startswith(WORKED) else 0.0)
+
+
+def test_an_engine_that_leaves_answers_out_is_told():
+    class Short(Cut):
+        def generate(self, prompts, **how):
+            return super().generate(prompts, **how)[1:]
+
+    with pytest.raises(InvalidRunError, match=r"returned 11 entries for 12 requests"):
+        strict_match(Short(written=str), numbered(12))
 
 
 def test_another_limit_is_for_benchmarks_whose_answers_are_written_out():
