@@ -392,6 +392,30 @@ def write_other_results(log):
     return f"{path}: holds no results and configs of tasks"
 
 
+def close_a_circle_of_groups(log):
+    path = rewrite_results(log, lambda content: content.update(group_subtasks={"one": ["two"], "two": ["one"]}))
+    return f"{path}: group_subtasks makes the group one a member of itself"
+
+
+def write_words_for_a_count(log):
+    path = rewrite_results(log, lambda content: content["n-shot"].update(choice="none"))
+    return f"{path}: n-shot of choice is 'none'"
+
+
+def write_a_list_for_an_object(log):
+    path = rewrite_results(log, lambda content: content.update(versions=[1]))
+    return f"{path}: versions is list"
+
+
+def write_numbers_for_stops(log):
+    def change(lines):
+        lines[0]["arguments"]["gen_args_0"]["arg_1"]["until"] = 3
+        return lines
+
+    path = rewrite(log, "answer", change)
+    return f"{path}:1: until of sample 0 is no text"
+
+
 def take_a_task_from_the_results(log):
     rewrite_results(log, lambda content: content["results"].pop("choice"))
     (path,) = files(log, "samples_choice_*.jsonl")
@@ -427,6 +451,10 @@ def bring_another_model(log):
         damage_the_results,
         write_other_results,
         take_a_task_from_the_results,
+        close_a_circle_of_groups,
+        write_words_for_a_count,
+        write_a_list_for_an_object,
+        write_numbers_for_stops,
         bring_another_model,
     ],
 )

@@ -130,16 +130,19 @@ def test_the_direction_is_the_tasks_own():
         ("unsafe_code: true", "runs the code that a model writes"),
         ("doc_to_image: picture", "pictures or sounds"),
         ("class: !function own.Task", "is a Python class"),
-        ("metric_list: [{metric: f1, hf_evaluate: true}]", "from the hub as code"),
-        ("metric_list: [{metric: sari}]", "metric sari from the hub as code"),
+        ("metric_list: [{metric: f1, hf_evaluate: true}]\noutput_type: generate_until", "from the hub as code"),
+        ("metric_list: [{metric: sari}]\noutput_type: generate_until", "metric sari from the hub as code"),
         ("metric_list: [{metric: brier_score}]", "nothing of own can be gated: brier_score"),
+        ("metric_list: acc", "metric_list is no list of entries that each have a metric"),
+        ("filter_list: [{filter: []}]", "filter_list is no list of entries that each have a name"),
     ],
 )
 def test_a_task_that_is_not_run_is_one_sentence(tmp_path, line, said):
     path = write_task(tmp_path, "own", {key: each for key, each in CHOICE.items() if key != "metric_list"})
     path.write_text(f"{path.read_text()}{line}\n")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as caught:
         task_sets([str(path)])
+    assert "\n" not in str(caught.value)
 
 
 def test_tasks_that_run_code_are_refused_by_their_names():
@@ -169,6 +172,15 @@ def test_a_group_that_changes_its_tasks_is_refused(tmp_path):
         grouped(tmp_path, "", "[{task: one, num_fewshot: 3}]")
     with pytest.raises(UsageError, match="settings of their own"):
         grouped(tmp_path, "num_fewshot: 3\n")
+
+
+def test_a_group_that_is_its_own_member_or_has_none_is_one_sentence(tmp_path):
+    with pytest.raises(UsageError, match="the group both is a member of itself"):
+        grouped(tmp_path, "", "[one, both]")
+    with pytest.raises(UsageError, match="lists no task"):
+        grouped(tmp_path, "", "[]")
+    with pytest.raises(UsageError, match="aggregate_metric_list is no list"):
+        grouped(tmp_path, "aggregate_metric_list: [acc]\n")
 
 
 def test_the_shots_stand_behind_the_name():

@@ -191,6 +191,17 @@ def test_two_classes_are_counted_for_f1_and_matthews(models, tmp_path):
     assert ours["mcc"].value == pytest.approx(found["mcc,none"], rel=1e-12)
 
 
+def test_no_code_is_fetched_for_a_metric_that_is_not_called(models, tmp_path, monkeypatch):
+    import evaluate
+
+    fetched = []
+    monkeypatch.setattr(evaluate, "load", fetched.append)
+    metrics = [{"metric": "acc"}, {"metric": "accuracy", "hf_evaluate": True, "aggregation": "mean"}]
+    path = write_task(tmp_path, "choice", {**CHOICE, "metric_list": metrics})
+    assert list(measured(models["base"], path)) == ["acc"]
+    assert fetched == []
+
+
 def test_no_network_is_asked_where_none_is_allowed(models, tmp_path, monkeypatch):
     import datasets
 

@@ -106,7 +106,7 @@ def _baseline(
     options: argparse.Namespace, measurements: Sequence[Measurement], results: Results, newest: Logs
 ) -> baselines.Baseline:
     content: dict[str, Any] = dict(results.content)
-    config = content.get("config") or {}
+    config = results.table("config")
     versions = {"lm-eval": content.get("lm_eval_version"), "transformers": content.get("transformers_version")}
     return baselines.Baseline(
         name=options.baseline,

@@ -86,7 +86,7 @@ def _of_sacrebleu(kind: str) -> Rule:
         references, answer = value
         references = [references] if isinstance(references, str) else list(references)
         answer = answer if isinstance(answer, str) else answer[0]
-        if not all(isinstance(text, str) for text in (*references, answer)):
+        if not references or not all(isinstance(text, str) for text in (*references, answer)):
             raise ValueError
         (found,) = _sacrebleu(kind)._extract_corpus_statistics([answer], [[text] for text in references])
         return tuple(map(float, found))

@@ -146,8 +146,10 @@ def _with_includes(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     config = _yaml(path)
     included = config.pop("include", [])
     merged: dict[str, Any] = {}
-    for each in [included] if isinstance(included, str) else included:
-        merged |= _with_includes((path.parent / str(each)).resolve(), (*above, path))
+    for each in included if isinstance(included, list) else [included]:
+        if not isinstance(each, str):
+            raise DataError(f"{path}: include is {each!r}, and names no file; write the path of a YAML.")
+        merged |= _with_includes((path.parent / each).resolve(), (*above, path))
     return merged | config
 
 

@@ -38,6 +38,9 @@ def logged(line: Mapping[str, Any], where: str) -> Logged:
     if not requests or not all(requests):
         raise DataError(f"{where}: sample {doc_id} has no prompt in its arguments; log the samples of that run again.")
     settings = [part for each in arguments for part in each if isinstance(part, Mapping)]
+    until = settings[0].get("until") if settings else None
+    if not isinstance(until, str | None) and not (isinstance(until, list) and all(isinstance(x, str) for x in until)):
+        raise DataError(f"{where}: until of sample {doc_id} is no text and no list of texts; log that run again.")
     name = line.get("filter")
     return Logged(
         doc_id=doc_id,

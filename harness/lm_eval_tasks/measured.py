@@ -66,7 +66,7 @@ def _numbers(line: Logged, score: Score, rule: Rule) -> tuple[float, ...]:
     value = line.values[score.metric]
     try:
         return rule.numbers(value)
-    except (TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         raise DataError(
             f"{line.where}: {score.metric} of sample {line.doc_id} is {str(value)[:60]!r}, which is no score that "
             f"{score.aggregation} is made of."

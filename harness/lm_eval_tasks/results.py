@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness.lm_eval_tasks.aggregations import RULES
 from harness.lm_eval_tasks.earlier import Logs
 from harness.lm_eval_tasks.logged import Logged, by_filter, logged
 from harness.lm_eval_tasks.measured import measurement_of
-from harness.lm_eval_tasks.scores import AGGREGATIONS, LOWER, UNFILTERED, Score, scores_of
+from harness.lm_eval_tasks.scores import AGGREGATIONS, LOWER, UNFILTERED, Score, check_config, entries_of, scores_of
 from harness.lm_eval_tasks.signature import TaskRun, template_name
 from harness.records import Measurement
 from harness.samples import json_lines
@@ -28,15 +27,27 @@ class Results:
     path: Path
     content: Mapping[str, Any]
 
-    def of(self, key: str, task: str, otherwise: Any = None) -> Any:
-        """What the file says of one task under ``key``."""
+    def table(self, key: str) -> Mapping[str, Any]:
+        """The object under ``key``, empty where there is none; raises DataError for anything else there."""
         found = self.content.get(key)
-        return found.get(task, otherwise) if isinstance(found, Mapping) else otherwise
+        if not isinstance(found, Mapping | None):
+            raise DataError(f"{self.path}: {key} is {type(found).__name__}, where lm-eval writes an object.")
+        return found or {}
+
+    def of(self, key: str, task: str) -> Mapping[str, Any]:
+        """The same of one task."""
+        return Results(self.path, {f"{key} of {task}": self.table(key).get(task)}).table(f"{key} of {task}")
+
+    def count(self, what: Any, value: Any) -> int | None:
+        """A whole number from 0 up, or None where there is none; raises DataError for anything else."""
+        if value is not None and (type(value) is not int or value < 0):
+            raise DataError(f"{self.path}: {what} is {str(value)[:40]!r}, where lm-eval writes a whole number.")
+        return value
 
     @property
     def model(self) -> str:
         """The model's name as lm-eval was given it."""
-        config = self.content.get("config") or {}
+        config = self.table("config")
         arguments = config.get("model_args") or ""
         named = arguments.get("pretrained") if isinstance(arguments, Mapping) else arguments
         return str(self.content.get("model_name") or named or config.get("model") or "")
@@ -58,9 +69,10 @@ def read_results(path: Path) -> Results:
 def read_run(logs: Logs, results: Results) -> TaskRun:
     """Read one task's samples; raises DataError, naming file and line, where they are not those of the results."""
     reported, config = results.of("results", logs.task), results.of("configs", logs.task)
-    if not isinstance(reported, dict) or not isinstance(config, dict):
+    if not reported or not config:
         known = ", ".join(sorted(results.content["results"]))
         raise DataError(f"{logs.samples}: {results.path.name} beside it says nothing of {logs.task}, but of {known}.")
+    check_config(config, f"{results.path}, {logs.task}")
     values = {key: float(value) for key, value in reported.items() if "," in key and type(value) in (int, float)}
     keys = [key for key in values if not key.partition(",")[0].endswith("_stderr")]
     if not keys:
@@ -72,8 +84,8 @@ def read_run(logs: Logs, results: Results) -> TaskRun:
     return TaskRun(
         task=logs.task,
         config=config,
-        version=str(results.of("versions", logs.task, "")),
-        shots=int(results.of("n-shot", logs.task, None) or config.get("num_fewshot") or 0),
+        version=str(results.table("versions").get(logs.task, "")),
+        shots=results.count(f"n-shot of {logs.task}", results.table("n-shot").get(logs.task)) or 0,
         template=template_name(results.content.get("chat_template")),
         samples=samples,
         reported={key: values[key] for key in keys},
@@ -83,11 +95,25 @@ def read_run(logs: Logs, results: Results) -> TaskRun:
 
 def sets_of(runs: Mapping[str, TaskRun], results: Results) -> Iterator[tuple[str, list[TaskRun]]]:
     """The sample sets of a run: a group of which it reports a mean is one, where all its tasks are there."""
-    tree = {name: members for name, members in (results.content.get("group_subtasks") or {}).items() if members}
+    tree = {name: members for name, members in results.table("group_subtasks").items() if members}
+    _check_tree(tree, results)
     inside = {member for members in tree.values() for member in members}
     grouped = [name for name in tree if name not in inside]
     for name in (*grouped, *(task for task in runs if task not in inside)):
         yield from _sets(name, tree, runs, results)
+
+
+def _check_tree(tree: Mapping[str, Any], results: Results) -> None:
+    if not all(isinstance(each, list) and all(isinstance(member, str) for member in each) for each in tree.values()):
+        raise DataError(f"{results.path}: group_subtasks holds something else than lists of names.")
+    reached = {name: set(members) for name, members in tree.items()}
+    for _ in tree:  # no chain of groups is longer than there are groups
+        reached = {
+            name: set().union(members, *(reached.get(each, ()) for each in members))
+            for name, members in reached.items()
+        }
+    if around := [name for name, members in reached.items() if name in members]:
+        raise DataError(f"{results.path}: group_subtasks makes the group {around[0]} a member of itself.")
 
 
 def _sets(
@@ -141,14 +167,12 @@ def _undeclared(name: str, runs: Sequence[TaskRun], score: Score) -> Measurement
 
 
 def _is_higher_better(results: Results, task: str, metric: str) -> bool:
-    stated = results.of("higher_is_better", task, {})
-    return bool(stated.get(metric, metric not in LOWER))
+    return bool(results.of("higher_is_better", task).get(metric, metric not in LOWER))
 
 
 def _filters(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """The task's filters in the order in which their samples were logged."""
-    listed = config.get("filter_list")
-    names = [str(each.get("name")) for each in listed] if isinstance(listed, list) else [UNFILTERED]
+    names = [str(each["name"]) for each in entries_of(config.get("filter_list") or {"name": UNFILTERED})]
     return [name for name in names if any(key.endswith(f",{name}") for key in keys)] or [UNFILTERED]
 
 
@@ -165,13 +189,13 @@ def _check_scores(lines: Sequence[Logged], keys: Sequence[str], task: str) -> No
 def _check_whole(lines: Sequence[Logged], logs: Logs, results: Results) -> None:
     """lm-eval counts a task's samples and signs their prompts and targets, so what was cut, added or edited shows."""
     ids = {line.doc_id for line in lines}
-    counted = results.of("n-samples", logs.task, {}).get("effective")
+    counted = results.count(f"n-samples of {logs.task}", results.of("n-samples", logs.task).get("effective"))
     if counted is not None and counted != len(ids):
         raise DataError(
             f"{logs.samples}: holds {len(ids)} samples, and {results.path.name} counts {counted}; the file was cut, or "
             "something was added to it."
         )
-    signed = results.of("task_hashes", logs.task)
+    signed = results.table("task_hashes").get(logs.task)
     if not signed:
         return
     parts = [str(line.values.get(f"{part}_hash")) for line in lines for part in ("doc", "prompt", "target")]
@@ -183,7 +207,8 @@ def _check_whole(lines: Sequence[Logged], logs: Logs, results: Results) -> None:
 
 
 def _is_limited(results: Results, task: str) -> bool:
-    counted = results.of("n-samples", task, {})
-    limit = (results.content.get("config") or {}).get("limit")
-    whole = counted.get("original")
-    return limit is not None if whole is None else not math.isclose(whole, counted.get("effective", whole))
+    counted = results.of("n-samples", task)
+    whole = results.count(f"n-samples of {task}", counted.get("original"))
+    return (
+        results.table("config").get("limit") is not None if whole is None else whole != counted.get("effective", whole)
+    )

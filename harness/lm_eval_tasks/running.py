@@ -58,7 +58,7 @@ def load_tasks(tasks: TaskSet, *, offline: bool) -> list[tuple[TaskFile, Any]]:
     """lm-eval's objects of a set's tasks, their data loaded; raises UsageError where lm-eval cannot make one."""
     from lm_eval.tasks import TaskManager
 
-    with _quiet(), _seeded():
+    with _quiet(), _seeded(), _without_code_from_the_hub():
         # Each file is named by its path, which spares the index of all 14,000 of them.
         manager = TaskManager(include_defaults=False)
         return [(file, _with_shots(_loaded(manager, file, offline), tasks)) for file in tasks.tasks]
@@ -150,6 +150,24 @@ def _chosen(sizes: Sequence[int], asked: Asked) -> list[list[int] | None]:
         [number - start for number in drawn if start <= number < start + size]
         for start, size in zip(starts, sizes, strict=True)
     ]
+
+
+@contextmanager
+def _without_code_from_the_hub() -> Iterator[None]:
+    """Keep lm-eval from fetching metrics as code when it makes a task; those that would be called were refused."""
+    import lm_eval.api.metrics  # noqa: F401 - fills the registry
+    from lm_eval.api import registry, task
+
+    fetching = task.get_metric
+
+    def registered(name: str, hf_evaluate_metric: bool = False) -> Any:
+        return None if hf_evaluate_metric or name not in registry.metric_registry else fetching(name)
+
+    task.get_metric = registered
+    try:
+        yield
+    finally:
+        task.get_metric = fetching
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.lm_eval_tasks.aggregations import RULES
 from harness.lm_eval_tasks.finding import Function
 
@@ -71,7 +71,7 @@ class Score:
 def scores_of(config: Mapping[str, Any]) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """What can be gated of a task, and in words what cannot and why."""
     output = str(config.get("output_type", "generate_until"))
-    declared = config.get("metric_list") or [{"metric": name} for name in DEFAULTS.get(output, ())]
+    declared = entries_of(config.get("metric_list") or [{"metric": name} for name in DEFAULTS.get(output, ())])
     kept: list[Score] = []
     left: list[str] = []
     for entry in declared:
@@ -85,6 +85,27 @@ def scores_of(config: Mapping[str, Any]) -> tuple[tuple[Score, ...], tuple[str, 
         better = entry.get("higher_is_better", name not in LOWER)
         kept += [Score(name, each, aggregation, bool(better)) for each in _filters(config)]
     return tuple(kept), tuple(left)
+
+
+NEEDED = {"metric_list": "metric", "filter_list": "name", "aggregate_metric_list": "metric"}
+
+
+def check_config(config: Mapping[str, Any], where: str) -> None:
+    """Raise DataError, opened by ``where``, for metrics or filters that are not written as lm-eval has them."""
+    for key, needed in NEEDED.items():
+        entries = config.get(key)
+        if entries is None:
+            continue
+        named = (isinstance(each, Mapping) and isinstance(each.get(needed), str) for each in entries_of(entries))
+        if not isinstance(entries, list | Mapping) or not all(named):
+            raise DataError(
+                f"{where}: {key} is no list of entries that each have a {needed}; write it as lm-eval does."
+            )
+
+
+def entries_of(value: Any) -> list[Any]:
+    """A list as it is; one entry, as lm-eval also lets a group write it, as a list of one."""
+    return value if isinstance(value, list) else [value]
 
 
 def refuse_code(name: str, config: Mapping[str, Any]) -> None:
@@ -101,8 +122,10 @@ def refuse_code(name: str, config: Mapping[str, Any]) -> None:
             f"--lm-eval-tasks: {name} is a Python class, so its YAML does not say what it measures; run it with "
             "lm-eval itself and import what it logs."
         )
-    for entry in () if config.get("process_results") else config.get("metric_list") or ():
-        metric = entry.get("metric")
+    # Only for answers that are generated is a metric's function called; where a task scores for itself, none is.
+    scored = config.get("output_type", "generate_until") == "generate_until" and not config.get("process_results")
+    for entry in entries_of(config.get("metric_list") or []) if scored else ():
+        metric = entry["metric"]
         if entry.get("hf_evaluate") or not (isinstance(metric, Function) or metric in AGGREGATIONS):
             raise UsageError(
                 f"--lm-eval-tasks: {name} takes its metric {metric} from the hub as code, which is not run here; give "
@@ -111,7 +134,7 @@ def refuse_code(name: str, config: Mapping[str, Any]) -> None:
 
 
 def _names(entry: Mapping[str, Any]) -> tuple[str, str]:
-    metric = entry.get("metric", "")
+    metric = entry["metric"]
     name = metric.called if isinstance(metric, Function) else str(metric)
     return name, str(entry.get("aggregation") or AGGREGATIONS.get(name, "mean"))
 
@@ -126,8 +149,4 @@ def _why_not(name: str, aggregation: str, config: Mapping[str, Any], output: str
 
 
 def _filters(config: Mapping[str, Any]) -> Iterator[str]:
-    declared = config.get("filter_list")
-    if isinstance(declared, list):
-        yield from (str(each["name"]) for each in declared)
-    else:
-        yield UNFILTERED
+    yield from (str(each["name"]) for each in entries_of(config.get("filter_list") or {"name": UNFILTERED}))

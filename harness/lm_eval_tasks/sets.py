@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.lm_eval_tasks.finding import TaskFile, TaskFiles, read_task
-from harness.lm_eval_tasks.scores import Score, refuse_code, scores_of
+from harness.lm_eval_tasks.scores import Score, check_config, entries_of, refuse_code, scores_of
 
 COSMETIC = {"group", "group_alias", "task", "task_alias", "aggregate_metric_list", "metadata", "tag"}
 """Keys of a group, or of a member's entry in it, that change nothing in what its tasks ask."""
@@ -41,7 +41,7 @@ def task_sets(names: Sequence[str], include: Path | None = None) -> tuple[TaskSe
     found: dict[str, TaskSet] = {}
     for entry in names:
         name, shots = _name_and_shots(entry)
-        for each in _sets(name, files):
+        for each in _sets(name, files, ()):
             if each.name in found:
                 raise UsageError(
                     f"--lm-eval-tasks: {each.name!r} is named twice, and its measurements are called so; keep one, or "
@@ -56,17 +56,20 @@ def _name_and_shots(entry: str) -> tuple[str, int | None]:
     return (name, int(shots)) if colon and shots.isdecimal() and not name.endswith(":") else (entry, None)
 
 
-def _sets(name: str, files: TaskFiles) -> Iterator[TaskSet]:
+def _sets(name: str, files: TaskFiles, above: tuple[str, ...]) -> Iterator[TaskSet]:
+    if name in above:
+        raise UsageError(f"--lm-eval-tasks: the group {name} is a member of itself, by {above[-1]}; end the circle.")
     named = read_task(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else files.named(name)
     if isinstance(named, tuple):
         yield from map(_single, named)
     elif not named.is_group:
         yield _single(named)
     else:
-        yield from _group(named, files)
+        yield from _group(named, files, (*above, name))
 
 
 def _single(task: TaskFile) -> TaskSet:
+    check_config(task.config, str(task.path))
     refuse_code(task.name, task.config)
     scores, left = scores_of(task.config)
     if not scores:
@@ -77,8 +80,11 @@ def _single(task: TaskFile) -> TaskSet:
     return TaskSet(task.name, (task,), scores, tuple(f"lm-eval's {each} is not gated" for each in left))
 
 
-def _group(group: TaskFile, files: TaskFiles) -> Iterator[TaskSet]:
-    members = [each for name in _members(group) for each in _sets(name, files)]
+def _group(group: TaskFile, files: TaskFiles, above: tuple[str, ...]) -> Iterator[TaskSet]:
+    check_config(group.config, str(group.path))
+    members = [each for name in _members(group) for each in _sets(name, files, above)]
+    if not members:
+        raise UsageError(f"--lm-eval-tasks: the group {group.name} ({group.path}) lists no task; name its tasks in it.")
     means = dict(_means(group.config))
     shared = [score for score in members[0].scores if all(score in each.scores for each in members)]
     scores = tuple(score for score in shared if score.metric in means and score.aggregation == "mean")
@@ -105,7 +111,6 @@ def _members(group: TaskFile) -> Iterator[str]:
 
 def _means(config: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """The metrics of which a group reports a mean, and whether that is the mean over all its samples."""
-    declared = config.get("aggregate_metric_list") or []
-    for entry in [declared] if isinstance(declared, Mapping) else declared:
+    for entry in entries_of(config.get("aggregate_metric_list") or []):
         if entry.get("aggregation", "mean") == "mean":
             yield str(entry["metric"]), bool(entry.get("weight_by_size", True))
