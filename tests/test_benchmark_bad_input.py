@@ -198,6 +198,17 @@ def test_shots_that_are_not_there_are_told_with_the_way_out(tmp_path):
     assert "the train split of arc_easy holds 2 rows, too few to draw 3 shots" in refused(tmp_path, "arc_easy", shots=3)
 
 
+def test_a_pool_of_copies_is_too_few(tmp_path):
+    write_jsonl(tmp_path / "piqa" / "validation.jsonl", own_rows("piqa")["validation"][:2])
+    write_jsonl(tmp_path / "piqa" / "train.jsonl", own_rows("piqa")["validation"][:1] * 5)
+    assert "holds 0 rows beside an item's own copies, too few for 2 shots" in refused(tmp_path, "piqa", shots=2)
+
+
+def test_names_of_fields_write_no_control_characters(tmp_path):
+    write_jsonl(tmp_path / "piqa" / "validation.jsonl", [{"\x1b[2J": "a"}])
+    assert "has the fields '\\x1b[2J'; piqa needs" in refused(tmp_path, "piqa")
+
+
 def test_an_item_among_its_own_shots_is_a_broken_run(tmp_path):
     write_jsonl(tmp_path / "arc_easy" / "test.jsonl", own_rows("arc_easy")["test"])
     said = refused(tmp_path, "arc_easy", shots=11, shots_split="test")

@@ -13,6 +13,7 @@ from fake_model import FakeModel
 from harness.benchmarks.asking import benchmark_samples
 from harness.benchmarks.catalogue import benchmark_called
 from harness.benchmarks.local import folder_rows
+from harness.benchmarks.shots import shot_indexes
 from harness.metrics.continuation import foreseen
 from harness.metrics.general import measure_of
 from harness.models.fetch import Access
@@ -22,6 +23,7 @@ from harness.requests import scored_pairs
 
 lm_eval = pytest.importorskip("lm_eval")
 
+from lm_eval.api.samplers import ContextSampler  # noqa: E402
 from lm_eval.api.task import ConfigurableTask  # noqa: E402
 from lm_eval.evaluator import evaluate  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
@@ -152,3 +154,18 @@ def test_a_chat_template_renders_the_prompts_of_lm_eval(name, shots, model, thei
     assert rendered == [asked_of(answer) for answer in answers]
     ours = measure_of(benchmark, "acc")(model, samples, chat=True)
     assert ours.value == values["acc"]
+
+
+def test_shots_among_copies_of_the_item_are_drawn_as_by_lm_eval():
+    pool = [{"n": number % 4} for number in range(12)]
+    items = [{"n": number % 5} for number in range(40)]
+    theirs = ContextSampler(pool, rnd=1234)
+    ours = shot_indexes("random others", 6, pool, items, "the pool")
+    assert [[pool[place] for place in places] for places in ours] == [theirs.sample(6, item) for item in items]
+
+
+def test_shots_with_the_item_left_in_are_drawn_as_by_lm_eval():
+    pool = [{"n": number} for number in range(30)]
+    theirs = ContextSampler(pool, rnd=1234)
+    ours = shot_indexes("random", 5, pool, pool, "the pool")
+    assert [[pool[place] for place in places] for places in ours] == [theirs.sample(5) for _ in pool]

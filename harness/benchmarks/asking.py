@@ -64,7 +64,7 @@ def asked(benchmark: Benchmark, place: str, row: Row) -> Asked:
     form = next((form for form in benchmark.forms if all(row.get(field) is not None for field in form.fields)), None)
     if form is None:
         forms = ", or ".join(" ".join(form.fields) for form in benchmark.forms)
-        raise DataError(f"{place}: has the fields {' '.join(map(str, row))}; {benchmark.name} needs {forms}.")
+        raise DataError(f"{place}: has the fields {' '.join(_shown(row))}; {benchmark.name} needs {forms}.")
     if benchmark.subjects and form.with_subject and not row.get(SUBJECT):
         raise DataError(
             f"{place}: neither file nor row tells the subject, which the prompts of {benchmark.name} need; put each "
@@ -149,6 +149,11 @@ def _refuse_itself(item: str, question: Question, shots: Sequence[Question]) -> 
             f"{item} stands with its answer among its own {len(shots)} shots; take shots from another split, or ask "
             "with another number of them."
         )
+
+
+def _shown(row: Row) -> list[str]:
+    """The names of a row's fields, as they are safe to print."""
+    return [str(name) if str(name).isprintable() else repr(name) for name in row]
 
 
 def _check(question: Question) -> None:

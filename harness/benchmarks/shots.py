@@ -28,12 +28,15 @@ def shot_indexes(draw: Draw, n: int, pool: Sequence[Row], items: Sequence[Row], 
             case "random":
                 yield generator.sample(range(len(pool)), n)
             case "random others":
-                yield _others(generator, n, pool, item)
+                yield _others(generator, n, pool, item, where)
 
 
-def _others(generator: Random, n: int, pool: Sequence[Row], item: Row) -> list[int]:
-    """One more is drawn, so that the item itself can be left out; no more than a pool of copies needs a second draw."""
+def _others(generator: Random, n: int, pool: Sequence[Row], item: Row, where: str) -> list[int]:
+    """One more is drawn than is needed, so that the item can be left out; where it has copies, there is a second draw."""
     drawn = [index for index in generator.sample(range(len(pool)), n + 1) if pool[index] != item] if n else []
     if len(drawn) >= n:
         return drawn[:n]
-    return generator.sample([index for index, row in enumerate(pool) if row != item], n)
+    others = [index for index, row in enumerate(pool) if row != item]
+    if len(others) < n:
+        raise UsageError(f"{where} holds {len(others)} rows beside an item's own copies, too few for {n} shots.")
+    return generator.sample(others, n)
