@@ -32,7 +32,7 @@ def shot_indexes(draw: Draw, n: int, pool: Sequence[Row], items: Sequence[Row], 
 
 
 def _others(generator: Random, n: int, pool: Sequence[Row], item: Row, where: str) -> list[int]:
-    """One more is drawn than is needed, so that the item can be left out; where it has copies, there is a second draw."""
+    """One more is drawn than is needed, so that the item can be left out; where it has copies, all is drawn again."""
     drawn = [index for index in generator.sample(range(len(pool)), n + 1) if pool[index] != item] if n else []
     if len(drawn) >= n:
         return drawn[:n]
