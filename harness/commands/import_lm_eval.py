@@ -86,7 +86,8 @@ def _imported(options: argparse.Namespace) -> tuple[list[Measurement], list[tupl
 
 
 def _of_run(chosen: Sequence[Logs], results: Results) -> Iterator[Measurement | str]:
-    from harness.lm_eval_tasks.results import imported, read_run, sets_of
+    from harness.lm_eval_tasks.imported import imported, sets_of
+    from harness.lm_eval_tasks.results import read_run
 
     runs = {logs.task: read_run(logs, results) for logs in chosen}
     for name, members in sets_of(runs, results):
