@@ -290,12 +290,17 @@ def test_benchmarks_are_gated_recorded_and_compared(project, tmp_path):
     ("arguments", "sentence"),
     [
         (("--benchmarks", "arc_esy"), "*there is no benchmark 'arc_esy'; did you mean arc_easy?*"),
+        (
+            ("--benchmarks", "copa", "--samples", "copa.jsonl"),
+            "*--samples and --benchmarks name a set of the same name*",
+        ),
         (("--benchmark-dir", "."), "*--benchmark-dir says where benchmarks are found; name those to run*"),
         (("--benchmarks", "piqa", "--benchmark-dir", "nowhere"), "*--benchmark-dir nowhere: there is no such folder*"),
         (("--benchmarks", "piqa", "--benchmark-dir", "."), "*piqa: not in ., and --offline forbids asking the hub*"),
     ],
 )
 def test_wrong_usage_is_one_sentence(project, arguments, sentence):
+    write_jsonl(project.path / "copa.jsonl", [{"id": "1", "prompt": "a", "choices": ["b", "c"], "target": 0}])
     result = run(project, *arguments)
     assert result.ret == 4
     (result.stderr if "ERROR" in result.stderr.str() else result.stdout).fnmatch_lines([sentence])

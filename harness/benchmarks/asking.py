@@ -177,11 +177,11 @@ def _check(question: Question) -> None:
 
 def _check_identities(benchmark: Benchmark, items: Sequence[Asked]) -> None:
     """A file that was put together twice says so by the ids of its rows."""
-    first: dict[object, str] = {}
+    first: dict[str, str] = {}
     for item in items:
-        identity = item.row.get(benchmark.identity)
-        if identity is None:
+        if item.row.get(benchmark.identity) is None:
             continue
+        identity = str(item.row[benchmark.identity])
         if identity in first:
             raise DataError(
                 f"{item.place}: {benchmark.identity} {identity!r} was used before, at {first[identity]}; "

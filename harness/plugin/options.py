@@ -105,6 +105,10 @@ def read_options(config: pytest.Config) -> Options:
     samples = _samples(get("samples"))
     benchmarks = _benchmarks(get("benchmarks"), get("benchmark_dir"), get("max_new_tokens"))
     taken = {*(each.name for each in samples), *(each.name for each in benchmarks)}
+    if len(taken) < len(samples) + len(benchmarks):
+        raise UsageError(
+            "--samples and --benchmarks name a set of the same name, and measurements are called so; rename one."
+        )
     lm_eval = _lm_eval(get("lm_eval_tasks"), get("lm_eval_include"), taken)
     margins = dict(get("margin"))
     for metric in {name.rpartition("/")[2] for name in margins} - {s.label for tasks in lm_eval for s in tasks.scores}:
