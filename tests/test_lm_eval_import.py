@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +23,7 @@ from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.records import Outcome, Reference
 from harness.references import parse_reference
+from ifeval_reference import checkers_of_lm_eval
 from lm_eval_logs import ANSWER, CHOICE, ENDING, ROLLING, capitals, logged_by_lm_eval, write_rows, write_task
 
 pytest.importorskip("lm_eval")
@@ -162,6 +164,20 @@ def test_another_model_flips_the_samples_that_lm_eval_logged_otherwise(models, t
                 for row in capitals()
             ],
         ),
+        (
+            "ifeval",
+            "ifeval/ifeval.yaml",
+            "train",
+            [
+                {
+                    "key": number,
+                    "prompt": f"the capital of {row['place']} is",
+                    "instruction_id_list": ["punctuation:no_comma", "change_case:english_lowercase"][: 1 + number % 2],
+                    "kwargs": [{}, {}][: 1 + number % 2],
+                }
+                for number, row in enumerate(capitals())
+            ],
+        ),
     ],
 )
 def test_a_benchmark_of_our_own_is_compared_with_lm_evals_run_of_it(
@@ -176,10 +192,14 @@ def test_a_benchmark_of_our_own_is_compared_with_lm_evals_run_of_it(
         f"training_split: null\nfewshot_split: null\nnum_fewshot: 0\n"
         f"dataset_kwargs: {{data_files: {{{split}: {file}}}}}\n"
     )
-    logged_by_lm_eval(models["tuned"], [path], tmp_path / "out")
+    benchmark = replace(BENCHMARKS[name], shots=0)
+    if name == "ifeval":  # the demo has no room for the 1280 tokens of its answers
+        benchmark = replace(benchmark, max_new_tokens=16)
+        path.write_text(path.read_text() + "generation_kwargs: {until: [], do_sample: false, max_gen_toks: 16}\n")
+    with checkers_of_lm_eval() if name == "ifeval" else nullcontext():
+        logged_by_lm_eval(models["tuned"], [path], tmp_path / "out")
     status, stored, said = importing(tmp_path / "out")
     assert status == 0, said
-    benchmark = replace(BENCHMARKS[name], shots=0)
     samples = benchmark_samples(benchmark, partial(folder_rows, tmp_path / "sets", benchmark))
     for metric in benchmark.metrics:
         found = verdict(measure_of(benchmark, metric)(models["tuned"], samples), stored)

@@ -5,9 +5,11 @@ import pytest
 
 from harness.errors import UsageError
 from harness.lm_eval_tasks.aggregations import RULES
+from harness.lm_eval_tasks.finding import Function
 from harness.lm_eval_tasks.scores import AGGREGATIONS, DEFAULTS, LOWER, scores_of
 from harness.lm_eval_tasks.sets import task_sets
 from harness.statistics import value_of
+from ifeval_reference import checkers_of_lm_eval
 from lm_eval_logs import CHOICE, write_task
 
 pytest.importorskip("lm_eval")
@@ -29,6 +31,7 @@ LOGGED = {
     "bits_per_byte": WEIGHED,
     "f1": CLASSES,
     "matthews_corrcoef": CLASSES,
+    "agg_inst_level_acc": [[True, False], [True], [False, True, True]],
     **dict.fromkeys(("bleu", "chrf", "chrf++", "ter"), TEXTS),
 }
 
@@ -42,6 +45,9 @@ def theirs(name, logged):
     import lm_eval.api.metrics  # noqa: F401 - fills the registry
     from lm_eval.api.registry import AGGREGATION_REGISTRY
 
+    if name == "agg_inst_level_acc":
+        with checkers_of_lm_eval() as utils:
+            return utils.agg_inst_level_acc(logged)
     return AGGREGATION_REGISTRY[name](
         [each[0] if name == "mean" and isinstance(each, list) else each for each in logged]
     )
@@ -66,7 +72,15 @@ def test_classes_that_are_never_told_apart_have_a_value(name):
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("mean", "right"), ("mean", [1, 2]), ("mean", None), ("bits_per_byte", -3.5), ("bleu", [1, 2]), ("f1", [2, 0])],
+    [
+        ("mean", "right"),
+        ("mean", [1, 2]),
+        ("mean", None),
+        ("bits_per_byte", -3.5),
+        ("bleu", [1, 2]),
+        ("f1", [2, 0]),
+        ("agg_inst_level_acc", []),
+    ],
 )
 def test_a_value_of_another_kind_is_refused(name, wrong):
     with pytest.raises((TypeError, ValueError)):
@@ -115,6 +129,16 @@ def test_what_cannot_be_gated_is_left_out_with_its_reason():
     assert kept == ["acc"]
     assert "aggregated by brier_score" in left[0]
     assert "does not give it for multiple_choice" in left[1]
+
+
+def test_a_function_is_a_rule_only_by_a_name_that_is_known():
+    task = {"output_type": "generate_until", "process_results": "f"}
+    for stated in (Function("utils.agg_inst_level_acc"), "def agg_inst_level_acc(items):\n    return 1\n"):
+        assert labels({**task, "metric_list": [{"metric": "kept", "aggregation": stated}]}) == (["kept"], ())
+    for stated in (Function("utils.mean"), "def mean(items):\n    return 1\n"):
+        kept, left = labels({**task, "metric_list": [{"metric": "kept", "aggregation": stated}]})
+        assert kept == []
+        assert "a function of the task" in left[0]
 
 
 def test_the_direction_is_the_tasks_own():

@@ -60,6 +60,13 @@ def _bits_per_byte(rows: np.ndarray) -> float:
     return -_weighted(rows) / math.log(2)
 
 
+def _of_several(value: Any) -> tuple[float, ...]:
+    """How many of a sample's instructions were followed, and how many it has."""
+    if isinstance(value, str) or np.ndim(value) != 1 or not len(value):
+        raise ValueError
+    return float(sum(map(bool, value))), float(len(value))
+
+
 def _agreement(value: Any) -> tuple[float, ...]:
     """Gold and prediction of two classes, as counts: both 1, 0 taken for 1, 1 taken for 0, both 0."""
     gold, predicted = value
@@ -112,7 +119,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "bits_per_byte": Rule(_two, _bits_per_byte),
         "f1": Rule(_agreement, _f1),
         "matthews_corrcoef": Rule(_agreement, _matthews),
+        "agg_inst_level_acc": Rule(_of_several, _weighted),
         **{kind: _of_sacrebleu(kind) for kind in ("bleu", "chrf", "chrf++", "ter")},
     }
 )
-"""lm-eval's aggregations by name. Others (nanmean, median, brier_score, a task's own function) have no rule here."""
+"""lm-eval's aggregations by name, and the one function of a task (IFEval's) that a benchmark here has as well.
+
+Others (nanmean, median, brier_score, functions of a task) have no rule here.
+"""

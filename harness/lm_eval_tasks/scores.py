@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -43,6 +44,9 @@ AGGREGATIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """lm-eval's metrics and how each is aggregated where the task does not say."""
+
+FUNCTIONS = frozenset({"agg_inst_level_acc"})
+"""Functions of tasks for which there is a rule; that it is the same one shows in the value."""
 
 LOWER = frozenset({"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "brier_score"})
 """Those of them that are better where they are lower."""
@@ -136,15 +140,21 @@ def refuse_code(name: str, config: Mapping[str, Any]) -> None:
 def _names(entry: Mapping[str, Any]) -> tuple[str, str]:
     metric = entry["metric"]
     name = metric.called if isinstance(metric, Function) else str(metric)
-    return name, str(entry.get("aggregation") or AGGREGATIONS.get(name, "mean"))
+    return name, _aggregation(entry.get("aggregation") or AGGREGATIONS.get(name, "mean"))
+
+
+def _aggregation(stated: str) -> str:
+    """The name of a rule; of a function, which a YAML names and a log quotes, only where its name is that of a rule."""
+    quoted = re.match(r"\s*def (\w+)\(", stated)
+    function = stated.called if isinstance(stated, Function) else quoted and quoted[1]
+    return stated if function is None else function if function in FUNCTIONS else "a function of the task"
 
 
 def _why_not(name: str, aggregation: str, config: Mapping[str, Any], output: str) -> str:
     if not config.get("process_results") and output != "generate_until" and name not in GIVEN.get(output, ()):
         return f"lm-eval does not give it for {output}"
     if aggregation not in RULES:
-        how = "a function of the task" if "." in aggregation or "\n" in aggregation else aggregation
-        return f"aggregated by {how}, for which there is no paired test here"
+        return f"aggregated by {aggregation}, for which there is no paired test here"
     return ""
 
 
