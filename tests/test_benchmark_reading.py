@@ -19,6 +19,8 @@ from harness.benchmarks.asking import benchmark_samples
 from harness.benchmarks.catalogue import BENCHMARKS, SMALL, benchmark_called, chosen
 from harness.benchmarks.local import folder_rows
 from harness.benchmarks.sources import Sources
+from harness.dataset.leaks import no_evaluation_sample_is_trained_on
+from harness.dataset.rows_and_samples import RowsAndSamples
 from harness.errors import DataError, NetworkError, UsageError
 from harness.metrics.general import measure_of
 from harness.requests import scored_pairs
@@ -305,6 +307,34 @@ def test_a_folder_that_is_itself_called_like_the_set_is_its_home(original, tmp_p
     assert read(home, "piqa") == original("piqa")
     as_jsonl(home, "copa", own_rows("copa"))
     assert len(read(home, "copa")) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "answer"),
+    [
+        ("arc_easy", lambda row: row["question"], lambda row: row["choices"]["text"][0]),
+        ("piqa", lambda row: row["goal"], lambda row: row["sol1"]),
+        (
+            "hellaswag",
+            lambda row: f"{row['activity_label']}: {row['ctx_a']} {row['ctx_b'].capitalize()}",
+            lambda _: "Yes",
+        ),
+        ("winogrande", lambda row: row["sentence"].replace("_", row[f"option{row['answer']}"]), lambda _: "Yes"),
+        ("lambada_openai", lambda row: row["text"], lambda _: "Yes"),
+        ("truthfulqa_mc2", lambda row: row["question"], lambda row: row["mc2_targets"]["choices"][1]),
+        ("boolq", lambda row: f"{row['passage']}\nQuestion: {row['question']}?", lambda _: "yes"),
+    ],
+)
+def test_an_item_that_was_trained_on_is_found(name, question, answer, tmp_path):
+    as_jsonl(tmp_path, name, own_rows(name))
+    row = own_rows(name)[benchmark_called(name).split][4]
+    trained = {"prompt": question(row), "completion": answer(row)}
+    other = {"prompt": "What opens at noon, and who has the key of the old gate by the sea?", "completion": "She."}
+    notes = []
+    data = RowsAndSamples((other, trained), (read(tmp_path, name, preamble=""),))
+    (finding,) = no_evaluation_sample_is_trained_on(data, notes.append)
+    assert "0004 in row 1" in finding.where
+    assert no_evaluation_sample_is_trained_on(replace(data, rows=(other,)), notes.append) == []
 
 
 def test_the_hub_is_asked_for_the_records_path_config_and_split(monkeypatch, tmp_path):

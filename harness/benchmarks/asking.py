@@ -95,7 +95,8 @@ def _of_subject(
         description = benchmark.description.format(subject=written) if written else ""
         before = [shots[place].question for place in places]
         _refuse_itself(f"{benchmark.name}: item {sample_id} ({item.place})", item.question, before)
-        samples.append(_sample(sample_id, subject, item.question, before, description))
+        question = replace(item.question, text=benchmark.preamble + item.question.text)
+        samples.append(_sample(sample_id, subject, question, before, description))
     return samples
 
 

@@ -43,7 +43,7 @@ def _gsm8k(row: Row) -> Question:
 
 def _svamp(row: Row) -> Question:
     body, question = text(row, "Body").strip(), text(row, "Question").strip()
-    return Question(f"{SVAMP_SHOTS}Question: {body} {question}\nAnswer:", references=(_number(row["Answer"]),))
+    return Question(f"Question: {body} {question}\nAnswer:", references=(_number(row["Answer"]),))
 
 
 def _number(value: Any) -> str:
@@ -94,6 +94,7 @@ GENERATED = (
     # lm-eval has no task for it: it is asked and scored as lm-eval does GSM8K, so that the two can be read together.
     Benchmark(
         name="svamp",
+        preamble=SVAMP_SHOTS,
         path="ChilleD/SVAMP",
         split="test",
         forms=(Form(("Body", "Question", "Answer"), _svamp),),

@@ -24,8 +24,7 @@ PRIMER = (
 
 
 def _asked(question: str) -> str:
-    primer = "".join(f"Q: {asked}\nA: {answered}\n\n" for asked, answered in PRIMER)
-    return f"{primer}Q: {question}\nA:"
+    return f"Q: {question}\nA:"
 
 
 def _one_right(row: Row) -> Question:
@@ -80,6 +79,7 @@ MC1 = Benchmark(
         Form(("Question", "Best Answer", "Incorrect Answers"), _best_of_table),
     ),
     metrics=("acc",),
+    preamble="".join(f"Q: {asked}\nA: {answered}\n\n" for asked, answered in PRIMER),
     licence="Apache-2.0",
     version="2.0",
     folders=("truthfulqa", "truthful_qa", "mc_task"),

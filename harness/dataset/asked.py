@@ -49,11 +49,25 @@ def asked(sets: Iterable[SampleSet]) -> list[Asked]:
 
 
 def _asked(sample: Sample, name: str) -> Asked:
-    choices = tuple(filter(None, map(words, sample.choices)))
-    golds = [sample.choices[sample.target]] if sample.target is not None else list(sample.references)
+    opening, choices = _opening(sample), () if sample.ending else sample.choices
+    offered = tuple(filter(None, map(words, choices)))
     spoken = "\n".join(str(m["content"]) for m in sample.messages if m["role"] != "system")
-    question = _without(words(_unlabelled(spoken)), choices)
-    return Asked(sample, name, question, tuple(filter(None, map(words, golds))), choices)
+    question = _without(words(_unlabelled(spoken + opening)), offered)
+    return Asked(sample, name, question, tuple(filter(None, map(words, _golds(sample)))), offered)
+
+
+def _opening(sample: Sample) -> str:
+    """Where choices are openings of one ending, the right one belongs to what is asked."""
+    return sample.choices[sample.target] if sample.ending and sample.target is not None else ""
+
+
+def _golds(sample: Sample) -> list[str]:
+    if sample.ending:
+        return [sample.ending]
+    if sample.choices:
+        right = sample.right if sample.target is None else (sample.target,)
+        return [sample.choices[index] for index in right]
+    return list(sample.references)
 
 
 def _unlabelled(prompt: str) -> str:
