@@ -54,11 +54,11 @@ class Benchmark:
 
     ``path``, ``config`` and ``split`` name the data on the hub; a set of ``subjects`` has one config for each, and
     their values fill ``description``, which opens every prompt; ``only`` is the subject that is asked where it is one.
-    A ``preamble`` is the same before every question, in its own turn.
-    ``forms`` are tried in their order, the hub's first. ``folders`` are other names that files and folders of the set
-    go by, ``split_names`` other names of the split, and ``columns`` those of a CSV file that has no header. ``label``
-    is the field that the original keeps in a file of its own (``valid-labels.lst``), ``subject_field`` the one that
-    tells the subject where no file or folder does, ``identity`` one that no two rows share.
+    A ``preamble`` is the same before every question, in its own turn. ``forms`` are tried in their order, the hub's
+    first. ``folders`` are other names that files and folders of the set go by, ``split_names`` other names of the
+    split, and ``columns`` those of a CSV file that has no header. ``label`` is the field that the original keeps in a
+    file of its own (``valid-labels.lst``), ``subject_field`` the one that tells the subject where no file or folder
+    does, ``identity`` one that no two rows share.
     """
 
     name: str
