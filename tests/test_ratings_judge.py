@@ -1,4 +1,4 @@
-"""A judge model: both orders, what counts as a rating, bad servers, what a kill leaves, and a judge that has changed."""
+"""A judge model: both orders, what is a rating, bad servers, what a kill leaves, and a judge that has changed."""
 
 import json
 import time
@@ -23,9 +23,8 @@ MESSAGES = messages_for(Contest("c", "?", "one", "two"))
 
 
 def sheet_of(count=12):
-    return blinded(
-        "set", [Pair(f"q{n}", f"question {n}", f"tuned {n}", f"base {n}") for n in range(count)], MODELS, "s"
-    )
+    pairs = [Pair(f"q{n}", f"question {n}", f"tuned {n}", f"base {n}") for n in range(count)]
+    return blinded("set", pairs, MODELS, "s")
 
 
 def by_content(question, first, second):
@@ -123,7 +122,7 @@ def test_criteria_are_judged_one_by_one(tmp_path):
         (says("A", extra="A"), False),
         (json.dumps(dict.fromkeys(list(CRITERIA)[1:], "A")), False),
         (says("A").replace('"safety": "A"', '"safety": "A", "safety": "B"'), False),
-        (json.dumps(dict.fromkeys(CRITERIA, ["A"])), False),
+        (json.dumps({name: ["A"] for name in CRITERIA}), False),
         (json.dumps([says("A")]), False),
         ("A", False),
         ("", False),
@@ -141,7 +140,8 @@ def test_an_answer_cannot_close_its_own_quotation():
     mark = content.split("\n")[0].removeprefix("[question ").removesuffix("]")
     assert mark not in attack
     assert content.count(f"[end of answer A {mark}]") == 1
-    assert messages_for(Contest("c", "?", attack + mark, "honest"))[-1]["content"].count(mark) == 7  # a mark of its own
+    learned = messages_for(Contest("c", "?", attack + mark, "honest"))[-1]["content"]
+    assert learned.count(mark) == 1  # the quotation has another mark now
 
 
 def test_unusable_replies_are_counted_by_their_reason_and_are_no_ratings(tmp_path):
@@ -442,7 +442,7 @@ def test_anchors_of_another_judge_or_prompt_are_not_comparable(tmp_path, anchors
         read_anchors(anchors, "other")
     document = json.loads(anchors.read_text(encoding="utf-8"))
     anchors.write_text(json.dumps(document | {"prompt": "00000000"}), encoding="utf-8")
-    with pytest.raises(DataError, match="not comparable, .* with the prompt 00000000"):
+    with pytest.raises(DataError, match=r"not comparable, .* with the prompt 00000000"):
         read_anchors(anchors, "judge-7b")
 
 
