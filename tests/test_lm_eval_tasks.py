@@ -126,14 +126,20 @@ def test_a_group_is_one_set_whose_ids_carry_the_task(models, tmp_path):
 
 
 def test_a_limit_counts_the_samples_of_a_group_together(models, tmp_path):
-    for name in ("capitals_one", "capitals_two"):
-        write_task(tmp_path, name, CHOICE)
+    write_task(tmp_path, "capitals_one", CHOICE)
+    write_task(tmp_path, "capitals_two", {**CHOICE, "metadata": {"version": 2.0}})
     (tmp_path / "capitals.yaml").write_text(
         "group: capitals\ntask: [capitals_one, capitals_two]\naggregate_metric_list: [{metric: acc}]\n"
     )
     (tasks,) = task_sets(["capitals"], tmp_path)
-    runs = run_set(load_tasks(tasks, offline=True), models["base"], Asked(limit=1))
-    assert measurement_of(tasks.name, runs, tasks.scores[0]).n == 1
+    loaded = load_tasks(tasks, offline=True)
+    whole, part = (
+        measurement_of(tasks.name, run_set(loaded, models["base"], Asked(limit)), tasks.scores[0])
+        for limit in (None, 1)
+    )
+    assert (whole.n, part.n) == (20, 1)
+    assert "task-version:1.0,2.0" in whole.signature
+    assert part.signature == whole.signature
 
 
 def test_a_value_that_the_samples_do_not_give_is_a_broken_run(models, tmp_path):

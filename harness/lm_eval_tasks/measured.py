@@ -33,7 +33,7 @@ def measurement_of(name: str, runs: Sequence[TaskRun], score: Score) -> Measurem
     rows: list[tuple[float, ...]] = []
     chances: list[float | None] = []
     problems: list[str] = []
-    for run in runs:
+    for run in [run for run in runs if run.samples]:
         lines = [line for line in run.samples.get(score.filter, {}).values() if score.metric in line.values]
         if not lines:
             raise InvalidRunError(f"{name}: lm-eval gave no {score.label} of {run.task}, though the task declares it.")

@@ -46,7 +46,7 @@ def run_set(tasks: Sequence[tuple[TaskFile, Any]], model: LocalModel, asked: Ask
             f"{model.name} has no chat template to ask lm-eval's tasks through; leave --apply-chat-template."
         )
     chosen = _chosen([len(task.eval_docs) for _, task in tasks], asked)
-    wanted = [(file, task, ids) for (file, task), ids in zip(tasks, chosen, strict=True) if ids is None or ids]
+    wanted = [(file, task, ids) for (file, task), ids in zip(tasks, chosen, strict=True)]
     with _quiet(), _seeded():
         engine = _engine(model)
         return tuple(
@@ -91,6 +91,25 @@ def _with_shots(task: Any, tasks: TaskSet) -> Any:
 
 
 def _run(engine: Any, file: TaskFile, task: Any, ids: list[int] | None, asked: Asked) -> TaskRun:
+    """One task's part of a run; without samples where the subset has none of it, but with its settings."""
+    found, reported = ([], {}) if ids == [] else _evaluated(engine, file, task, ids, asked)
+    lines = [logged(line, f"{file.name} in this run") for line in found]
+    return TaskRun(
+        task=file.name,
+        config=file.config,
+        version=str(task.VERSION),
+        shots=int(task.get_config("num_fewshot")),
+        template=template_name(engine.chat_template(True)) if asked.chat else "",
+        samples=by_filter(lines, (), file.name),
+        reported=_numbers(reported),
+        limited=ids is not None,
+    )
+
+
+def _evaluated(
+    engine: Any, file: TaskFile, task: Any, ids: list[int] | None, asked: Asked
+) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+    """What lm-eval logs of each sample, and the values that it reports."""
     from lm_eval.evaluator import evaluate
 
     name = task.task_name
@@ -105,22 +124,12 @@ def _run(engine: Any, file: TaskFile, task: Any, ids: list[int] | None, asked: A
             apply_chat_template=asked.chat,
             fewshot_as_multiturn=True,
         )
-    except Exception as error:  # the same
+    except Exception as error:  # as in _loaded
         raise InvalidRunError(
             f"{name}: lm-eval broke off ({type(error).__name__}: {first_line(error)}), so there is no number to judge; "
             f"see whether `lm-eval run --tasks {file.path}` runs with this model."
         ) from error
-    lines = [logged(line, f"{name} in this run") for line in found["samples"][name]]
-    return TaskRun(
-        task=file.name,
-        config=file.config,
-        version=str(found["versions"][name]),
-        shots=int(task.get_config("num_fewshot")),
-        template=template_name(engine.chat_template(True)) if asked.chat else "",
-        samples=by_filter(lines, (), file.name),
-        reported=_numbers(found["results"][name]),
-        limited=ids is not None,
-    )
+    return found["samples"][name], found["results"][name]
 
 
 def _numbers(results: Mapping[str, Any]) -> dict[str, float]:

@@ -47,7 +47,7 @@ def template_name(text: str | None) -> str:
 def signature_of(runs: Sequence[TaskRun], score: Score) -> str:
     """How the answers were made and scored; of a set's tasks, what they differ in is in their samples' digests."""
     first = runs[0]
-    answers = {_answers(line.generation) for run in runs for line in run.samples[score.filter].values()} - {""}
+    answers = {_answers(line.generation) for run in runs for line in run.samples.get(score.filter, {}).values()} - {""}
     if not first.template and (ours := _in_our_words(first, score, answers)):
         return ours
     layout = f"format:chat|template:{first.template}" if first.template else "format:plain"
