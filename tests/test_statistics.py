@@ -242,11 +242,20 @@ def test_exact_and_approximate_power_meet():
 
 
 def test_a_detectable_difference_needs_spread_and_groups():
-    assert detectable_difference(0.01, 100, 0.05) == pytest.approx(0.01 * (1.6449 + 0.8416), rel=1e-3)
-    assert detectable_difference(0.01, 100, 0.05, least=0.05) == pytest.approx(0.05 + 0.01 * 0.8416, rel=1e-3)
+    assert detectable_difference(0.01, 10**6, 0.05) == pytest.approx(0.01 * (1.6449 + 0.8416), rel=1e-3)
+    assert detectable_difference(0.01, 10**6, 0.05, least=0.05) == pytest.approx(0.05 + 0.01 * 0.8416, rel=1e-3)
     assert detectable_difference(0.0, 100, 0.05) is None
     assert detectable_difference(math.nan, 1, 0.05) is None
     assert detectable_difference(0.01, 4, 0.05) is None
+    assert detectable_difference(0.01, 8, 0.001) is None
+
+
+@pytest.mark.parametrize(("groups", "alpha"), [(12, 0.05), (30, 0.05), (30, 0.004), (84, 0.004), (300, 0.002)])
+def test_the_detectable_difference_is_found_four_times_in_five(groups, alpha):
+    random = np.random.default_rng(9)
+    drop = detectable_difference(1 / math.sqrt(groups), groups, alpha)
+    found = [sign_flip_p(random.normal(drop, 1, groups), alone(groups), alpha) <= alpha for _ in range(500)]
+    assert 0.75 <= np.mean(found) <= 0.9
 
 
 def test_a_family_of_twelve_equal_models_alarms_no_more_often_than_alpha():

@@ -78,12 +78,18 @@ def _material_drop(n: int, rate: float, least: float) -> float:
 
 
 def detectable_difference(stderr: float, groups: int, alpha: float, least: float = 0.0) -> float | None:
-    """Smallest difference that shows with a power of 80 %, by the normal formula (z_alpha + z_power) * stderr.
+    """Smallest difference that shows with a power of 80 % in a test that flips the signs of ``groups`` groups.
+
+    Solves drop = z_alpha * sqrt(stderr**2 + drop**2 / groups) + z_power * stderr: what the test draws by flipping signs
+    spreads by the drop as well, as in Connor's formula for pairs, which matters where groups are few.
 
     None where nothing can be said: no spread was observed, or so few groups that even their best draw is no evidence.
     """
     from scipy.stats import norm
 
-    if not stderr > 0 or groups < fewest_pairs(alpha):
+    za, zp = float(norm.isf(alpha)), float(norm.ppf(POWER))
+    left = 1 - za * za / groups
+    if not stderr > 0 or groups < fewest_pairs(alpha) or left <= 0:
         return None
-    return float(max(norm.isf(alpha) * stderr, least) + norm.ppf(POWER) * stderr)
+    by_test = (zp + math.sqrt(zp * zp - left * (zp * zp - za * za))) / left
+    return float(max(by_test * stderr, least + zp * stderr))
