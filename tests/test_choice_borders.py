@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fake_model import sample, sample_set
 from harness.inspection.choices import choices_are_scored_whole, prompts_end_in_no_space
 from harness.models.local import LocalModel
-from harness.zoo.stop_answers import demo_model
+from harness.zoo.engines import demo_model
 from tokenizer_kinds import TOKENIZERS
 
 PROMPTS = [

@@ -9,8 +9,8 @@ from harness import zoo
 from harness.zoo.exhibit import Fault, Trap
 
 LEFT_OUT: dict[str, str] = {
-    "gate-12": "two seeds of one recipe make two models, which the gate rightly tells apart; a claim about the recipe needs "
-    "several trainings, which one run does not have",
+    "gate-12": "two seeds of one recipe make two models, which the gate rightly tells apart; what holds of the recipe "
+    "needs several trainings, which one run does not have",
 }
 """Known faults of these areas that are not in the zoo, by id."""
 

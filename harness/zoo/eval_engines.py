@@ -15,14 +15,12 @@ from transformers import GenerationConfig
 from harness.metrics.answers import greedy_answers
 from harness.metrics.choice import acc
 from harness.metrics.sameness import same_answers, same_likelihoods
-from harness.models.base import Completion, LogLikelihood
+from harness.models.base import LogLikelihood
 from harness.models.local import LocalModel
-from harness.models.stop_strings import StopStrings
 from harness.models.tokens import split_pair
 from harness.records import Finding, Messages, Sample, SampleSet
+from harness.zoo.engines import QUESTIONS, SAMPLES, OneByOne, demo_model, engine, tuned_demo
 from harness.zoo.exhibit import Fault, Setup, Trap
-from harness.zoo.stop_answers import QUESTIONS, SAMPLES, demo_model, tuned_demo
-from harness.zoo.traps_engines import engine
 from harness.zoo.traps_verdicts import alarms
 
 
@@ -53,19 +51,11 @@ class PaddingIsRead(PaddedOnTheLeft):
 
 
 @dataclass
-class ByGenerate(LocalModel):
+class ByGenerate(OneByOne):
     """Asks transformers' ``generate``, and says nothing of sampling: the checkpoint's generation config decides."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     seeds: Iterator[int] = field(default_factory=itertools.count, init=False)
-
-    def _generate(
-        self,
-        prompts: Sequence[Messages | str],
-        max_new_tokens: int,
-        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
-        return [self._completion(self._answer(self.prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
 
     def _answer(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         given = torch.tensor([prompt])
@@ -85,8 +75,7 @@ def _by_generate(**settings: Any) -> Setup:
     module.generation_config = GenerationConfig(
         do_sample=True, temperature=1.5, eos_token_id=sorted(demo.stop_ids), pad_token_id=demo.pad_id
     )
-    model = ByGenerate(demo.name, module, demo.tokenizer, demo.stop_ids, demo.budget, settings=settings)
-    return Setup(model=model, samples=SAMPLES)
+    return Setup(model=engine(ByGenerate, module, settings=settings), samples=SAMPLES)
 
 
 def _with_positions(shift: int) -> Setup:
@@ -100,11 +89,11 @@ def _with_positions(shift: int) -> Setup:
         return args, kwargs
 
     module.register_forward_pre_hook(read, with_kwargs=True)
-    return Setup(model=engine(module), samples=SAMPLES)
+    return Setup(model=engine(module=module), samples=SAMPLES)
 
 
 def _scored(kind: type[LocalModel]) -> Setup:
-    return Setup(model=engine(kind=kind), samples=SAMPLES)
+    return Setup(model=engine(kind), samples=SAMPLES)
 
 
 CHOSEN = SampleSet(

@@ -11,8 +11,8 @@ from harness.models.base import Completion
 from harness.models.local import LocalModel
 from harness.models.stop_strings import StopStrings
 from harness.records import Finding, Messages, Sample, SampleSet
+from harness.zoo.engines import engine
 from harness.zoo.exhibit import Fault, Setup, Trap
-from harness.zoo.stop_answers import tuned_demo
 
 EGGS = tuple((hens, 2 + hens % 5) for hens in range(3, 15))
 
@@ -43,17 +43,16 @@ def _sample(number: int, hens: int, eggs: int) -> Sample:
 SAMPLES = SampleSet("eggs", tuple(_sample(number, *pair) for number, pair in enumerate(EGGS)))
 
 
-def saying(answer: str, *, ends: bool = True) -> Scripted:
+def saying(answer: str, *, ends: bool = True) -> LocalModel:
     """A model with this answer to every question; it names ``hens``, ``eggs`` and their product ``n``."""
-    demo = tuned_demo()
     script = {
         sample.prompt: answer.format(hens=hens, eggs=eggs, n=hens * eggs)
         for sample, (hens, eggs) in zip(SAMPLES, EGGS, strict=True)
     }
-    return Scripted(demo.name, demo.module, demo.tokenizer, demo.stop_ids, demo.budget, script=script, ends=ends)
+    return engine(Scripted, script=script, ends=ends)
 
 
-def _measured(model: Scripted, stop: Sequence[str] = STOP, limit: int = 96) -> Setup:
+def _measured(model: LocalModel, stop: Sequence[str] = STOP, limit: int = 96) -> Setup:
     def find() -> list[Finding]:
         return [
             Finding("answers cannot be judged", "eggs", "a run that can be judged", problem, "see above")

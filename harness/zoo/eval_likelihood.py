@@ -14,8 +14,8 @@ from harness.errors import InvalidRunError
 from harness.metrics.choice import acc
 from harness.records import Finding, Sample, SampleSet
 from harness.requests import digest_of
+from harness.zoo.engines import tuned_demo
 from harness.zoo.exhibit import Fault, Setup, Trap
-from harness.zoo.stop_answers import tuned_demo
 from harness.zoo.traps_verdicts import VERDICT, alarms
 
 CAPITALS = {"France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Japan": "Tokyo", "Norway": "Oslo", "Egypt": "Cairo"}

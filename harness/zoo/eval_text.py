@@ -13,8 +13,8 @@ from harness.metrics.quality import scored
 from harness.metrics.soundness import Score, metric_findings
 from harness.metrics.text_scores import BLEU, ROUGE, TextRule
 from harness.records import Finding, Sample, SampleSet
+from harness.zoo.engines import tuned_demo
 from harness.zoo.exhibit import Fault, Setup
-from harness.zoo.stop_answers import tuned_demo
 from harness.zoo.traps_verdicts import VERDICT, alarms
 
 SOUND = "quality/text_metrics_are_sound"

@@ -11,9 +11,9 @@ import torch
 from harness.models.base import Completion
 from harness.models.local import LocalModel
 from harness.zoo.deliveries import base, copied, delivered, tensors_changed
+from harness.zoo.engines import SAMPLES, tuned_demo
 from harness.zoo.exhibit import Fault, Setup
 from harness.zoo.parts import CHATML, ROWS, WITH_BOS, checkpoint_of, record_of, tokenizer_with, written_out
-from harness.zoo.stop_answers import SAMPLES, tuned_demo
 
 COMPLETE = "handover/files_are_complete"
 TIED = "handover/tied_heads_agree_with_the_config"

@@ -25,8 +25,8 @@ from harness.zoo.deliveries import (
     saved,
     tensors_changed,
 )
+from harness.zoo.engines import SAMPLES
 from harness.zoo.exhibit import Fault, Setup
-from harness.zoo.stop_answers import SAMPLES
 from harness.zoo.traps_engines import WithoutPositions
 
 PLACES = "handover/every_adapter_tensor_has_its_place"

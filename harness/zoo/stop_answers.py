@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from harness.metrics.quality import exact_match
 from harness.models.base import Completion
-from harness.models.fetch import Access
-from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
-from harness.models.stop_strings import StopStrings
-from harness.records import Finding, Messages, Sample, SampleSet
-from harness.references import parse_reference
+from harness.records import Finding, SampleSet
+from harness.zoo.engines import QUESTIONS, SAMPLES, InOneBatch, asked, engine, tuned_demo
 from harness.zoo.exhibit import Fault, Setup
-
-QUESTIONS = (
-    "Hi!",
-    "Name a colour, please.",
-    "What is the capital of France?",
-    "Who are you, and what can you do for me?",
-)
-
-
-def _sample(question: str, reference: str = "") -> Sample:
-    messages = ({"role": "user", "content": question},)
-    return Sample(question, question, messages, digest=question, references=(reference,) if reference else ())
-
-
-SAMPLES = SampleSet("questions", tuple(map(_sample, QUESTIONS)))
-
-
-@functools.cache
-def demo_model(which: str) -> LocalModel:
-    """The embedded base or tuned model, loaded once."""
-    access = Access(Path(tempfile.gettempdir()) / "pytest-sft-zoo", offline=True)
-    return load(parse_reference(f"demo:{which}"), LoadOptions(access))
-
-
-def tuned_demo() -> LocalModel:
-    """The tuned one: it ends its answers with ``<|im_end|>``, and ``<|endoftext|>`` would end them too."""
-    return demo_model("tuned")
 
 
 class WithoutAnEnd(LocalModel):
@@ -56,16 +23,10 @@ class WithoutAnEnd(LocalModel):
         return Completion(text, self.tokenizer.decode(ids, skip_special_tokens=False), tuple(ids), "length")
 
 
-class PaddedOnTheRight(LocalModel):
+class PaddedOnTheRight(InOneBatch):
     """A batch of prompts with the padding behind them, where the new tokens go on."""
 
-    def _generate(
-        self,
-        prompts: Sequence[Messages | str],
-        max_new_tokens: int,
-        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
-        encoded = [self.prompt_ids(prompt) for prompt in prompts]
+    def _rows(self, encoded: list[list[int]], max_new_tokens: int) -> list[list[int]]:
         width = max(map(len, encoded))
         rows = torch.tensor([[*ids, *[self.pad_id] * (width - len(ids))] for ids in encoded])
         seen = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in encoded])
@@ -74,26 +35,22 @@ class PaddedOnTheRight(LocalModel):
                 newest = self.module(input_ids=rows, attention_mask=seen).logits[:, -1].argmax(-1)
             rows = torch.cat([rows, newest[:, None]], dim=1)
             seen = torch.cat([seen, torch.ones_like(newest)[:, None]], dim=1)
-        return [self._completion(self._to_the_end(ids)) for ids in rows[:, width:].tolist()]
-
-    def _to_the_end(self, ids: list[int]) -> list[int]:
-        end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        return ids[: end + 1]
+        answers: list[list[int]] = rows[:, width:].tolist()
+        return answers
 
 
 def _asked(kind: type[LocalModel] = LocalModel, unknown: Collection[str] = ()) -> Setup:
     """An engine of this kind that does not know of these stop tokens."""
     demo = tuned_demo()
     stops = demo.stop_ids - {demo.tokenizer.convert_tokens_to_ids(token) for token in unknown}
-    model = kind(demo.name, demo.module, demo.tokenizer, stops, demo.budget)
-    return Setup(model=model, samples=SAMPLES)
+    return Setup(model=engine(kind, stop_ids=stops), samples=SAMPLES)
 
 
 def _judged_with(limit: int) -> Setup:
     """Answers held against references that are longer than this limit, or fit into it."""
 
     def find() -> list[Finding]:
-        long = SampleSet("long", tuple(_sample(question, "A whole sentence is wanted here.") for question in QUESTIONS))
+        long = SampleSet("long", tuple(asked(question, "A whole sentence is wanted here.") for question in QUESTIONS))
         return [
             Finding("answers cannot be judged", "long/exact_match", "a run that can be judged", problem, "see above")
             for problem in exact_match(tuned_demo(), long, max_new_tokens=limit).problems

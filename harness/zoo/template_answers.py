@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import copy
-import functools
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from harness.models.base import Completion
-from harness.models.fetch import Access
-from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
 from harness.records import Messages, Sample, SampleSet
-from harness.references import parse_reference
 from harness.samples import sample_digest
+from harness.zoo.engines import engine, tuned_demo
 from harness.zoo.exhibit import Fault, Setup
 
 QUESTIONS = (
@@ -29,12 +24,6 @@ QUESTIONS = (
 """The demo's model answers them; of its Chinese answers most characters are two or three tokens."""
 
 PADDING = 64
-
-
-@functools.cache
-def _demo() -> LocalModel:
-    access = Access(Path(tempfile.gettempdir()), offline=True)
-    return load(parse_reference("demo:tuned"), LoadOptions(access, device="cpu"))
 
 
 def _asked() -> SampleSet:
@@ -61,24 +50,18 @@ class Streamed(LocalModel):
 
 
 def _streamed() -> Setup:
-    demo = _demo()
-    model = Streamed(demo.name, demo.module, demo.tokenizer, demo.stop_ids, demo.budget)
-    return Setup(model=model, samples=_asked())
+    return Setup(model=engine(Streamed), samples=_asked())
 
 
 def _padded(scale: float) -> Setup:
     """The model with rows that fill up its matrix, random ones of this standard deviation."""
-    module = copy.deepcopy(_demo().module)
+    module = copy.deepcopy(tuned_demo().module)
     known = module.get_input_embeddings().weight.shape[0]
     module.resize_token_embeddings(known + PADDING, mean_resizing=False)
     noise = torch.randn(PADDING, module.config.hidden_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         module.get_output_embeddings().weight[known:] = scale * noise
-    demo = _demo()
-    return Setup(
-        model=LocalModel(demo.name, module, demo.tokenizer, demo.stop_ids, demo.budget),
-        samples=_asked(),
-    )
+    return Setup(model=engine(LocalModel, module), samples=_asked())
 
 
 FAULTS = (
@@ -88,7 +71,7 @@ FAULTS = (
         source="antonellof/ferrox#124",
         inject=_streamed,
         caught_by=("stopping/answers_are_what_their_ids_say",),
-        twin=lambda: Setup(model=_demo(), samples=_asked()),
+        twin=lambda: Setup(model=tuned_demo(), samples=_asked()),
         where="in the decoder of the engine",
     ),
     Fault(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,11 +18,10 @@ from harness.metrics.stopping import stop_rate
 from harness.metrics.text_loss import bits_per_byte
 from harness.models.base import Completion
 from harness.models.local import LocalModel
-from harness.models.stop_strings import StopStrings
-from harness.records import Finding, Messages, Sample, SampleSet
+from harness.records import Finding, Sample, SampleSet
 from harness.zoo.deliveries import adapted, base, delivered, merged, saved
+from harness.zoo.engines import QUESTIONS, SAMPLES, InOneBatch, OneByOne, demo_model, engine, tuned_demo
 from harness.zoo.exhibit import Setup, Trap
-from harness.zoo.stop_answers import QUESTIONS, SAMPLES, demo_model, tuned_demo
 from harness.zoo.traps_verdicts import VERDICT, alarms
 
 PROSE = SampleSet(
@@ -34,22 +33,8 @@ PROSE = SampleSet(
 )
 
 
-def engine(module: Any = None, kind: type[LocalModel] = LocalModel) -> LocalModel:
-    """The tuned demo model in an engine of its own; ``module`` takes the place of its weights."""
-    demo = tuned_demo()
-    return kind(demo.name, module or demo.module, demo.tokenizer, demo.stop_ids, demo.budget)
-
-
-class WithoutCache(LocalModel):
+class WithoutCache(OneByOne):
     """Every token from a whole forward pass, one prompt at a time."""
-
-    def _generate(
-        self,
-        prompts: Sequence[Messages | str],
-        max_new_tokens: int,
-        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
-        return [self._completion(self._answer(self.prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
 
     def _answer(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         answer: list[int] = []
@@ -60,16 +45,10 @@ class WithoutCache(LocalModel):
         return answer
 
 
-class WithoutPositions(LocalModel):
+class WithoutPositions(InOneBatch):
     """Prompts padded on the left, without position ids: rotary positions are relative, so nothing changes."""
 
-    def _generate(
-        self,
-        prompts: Sequence[Messages | str],
-        max_new_tokens: int,
-        stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
-        encoded = [self.prompt_ids(prompt) for prompt in prompts]
+    def _rows(self, encoded: list[list[int]], max_new_tokens: int) -> list[list[int]]:
         width = max(map(len, encoded))
         rows = torch.tensor([[self.pad_id] * (width - len(ids)) + ids for ids in encoded])
         seen = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in encoded])
@@ -80,11 +59,8 @@ class WithoutPositions(LocalModel):
             rows = torch.cat([rows, logits[:, -1:].argmax(-1)], dim=1)
             seen = torch.cat([seen, seen.new_ones(len(encoded), 1)], dim=1)
             positions = torch.cat([positions, positions[:, -1:] + 1], dim=1)
-        return [self._completion(self._to_the_end(ids)) for ids in rows[:, width:].tolist()]
-
-    def _to_the_end(self, ids: list[int]) -> list[int]:
-        end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        return ids[: end + 1]
+        answers: list[list[int]] = rows[:, width:].tolist()
+        return answers
 
 
 def _asked(build: Callable[[], LocalModel]) -> Setup:
@@ -105,13 +81,13 @@ def _judged(build: Callable[[], LocalModel], before: Callable[[], LocalModel] = 
 
 
 def _in_bfloat16() -> LocalModel:
-    return engine(copy.deepcopy(tuned_demo().module).to(torch.bfloat16))
+    return engine(module=copy.deepcopy(tuned_demo().module).to(torch.bfloat16))
 
 
 def _eager() -> LocalModel:
     module = copy.deepcopy(tuned_demo().module)
     module.set_attn_implementation("eager")
-    return engine(module)
+    return engine(module=module)
 
 
 def _with_ties() -> LocalModel:
@@ -121,7 +97,7 @@ def _with_ties() -> LocalModel:
     with torch.no_grad():
         module.lm_head.weight[301::2] = module.lm_head.weight[300:-1:2][: len(module.lm_head.weight[301::2])]
         module.lm_head.weight[301::2] *= 1 + 1e-6
-    return engine(module)
+    return engine(module=module)
 
 
 def _adapted() -> Any:
@@ -132,13 +108,13 @@ def _adapted() -> Any:
 
 
 def _merged() -> LocalModel:
-    return engine(_adapted().merge_and_unload())
+    return engine(module=_adapted().merge_and_unload())
 
 
 def _merges() -> Setup:
     on = base(dtype=torch.bfloat16)
     delivery = delivered(merged(adapted(on), on), same_as=saved(adapted(on), on))
-    return replace(_judged(_merged, lambda: engine(_adapted())), delivery=delivery)
+    return replace(_judged(_merged, lambda: engine(module=_adapted())), delivery=delivery)
 
 
 def _scored_by_hand() -> Setup:
@@ -199,7 +175,7 @@ def _in_fewer_words() -> Setup:
         "short",
         tuple(Sample(q, q, m, digest=q, references=reference) for q, m in zip(QUESTIONS, messages, strict=True)),
     )
-    return Setup(more={VERDICT: lambda: alarms(rougeL(engine(kind=Shorter), samples), rougeL(engine(), samples))})
+    return Setup(more={VERDICT: lambda: alarms(rougeL(engine(Shorter), samples), rougeL(engine(), samples))})
 
 
 def _base() -> LocalModel:
@@ -214,12 +190,12 @@ TRAPS = (
     ),
     Trap("ok-28", "Two tokens are as likely as each other all the time", partial(_asked, _with_ties)),
     Trap("ok-29", "Logits in a batch are not those of single prompts to the last bit", partial(_asked, engine)),
-    Trap("ok-30", "Answers without a cache", partial(_judged, lambda: engine(kind=WithoutCache))),
+    Trap("ok-30", "Answers without a cache", partial(_judged, lambda: engine(WithoutCache))),
     Trap("ok-31", "Another attention kernel", partial(_judged, _eager)),
     Trap(
         "ok-32",
         "Prompts are padded on the left without position ids",
-        partial(_asked, lambda: engine(kind=WithoutPositions)),
+        partial(_asked, lambda: engine(WithoutPositions)),
     ),
     Trap("ok-33", "An adapter and its merge, also on a base that is stored in bfloat16", _merges),
     Trap("ok-44", "The last token of a text is scored and never read", _scored_by_hand),
