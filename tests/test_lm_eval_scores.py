@@ -157,6 +157,7 @@ def test_the_direction_is_the_tasks_own():
         ("metric_list: [{metric: f1, hf_evaluate: true}]\noutput_type: generate_until", "from the hub as code"),
         ("metric_list: [{metric: sari}]\noutput_type: generate_until", "metric sari from the hub as code"),
         ("metric_list: [{metric: brier_score}]", "nothing of own can be gated: brier_score"),
+        ("metric_list: [{metric: acc, aggregation: 3}]", "the aggregation of acc is no name"),
         ("metric_list: acc", "metric_list is no list of entries that each have a metric"),
         ("filter_list: [{filter: []}]", "filter_list is no list of entries that each have a name"),
     ],

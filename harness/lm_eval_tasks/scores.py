@@ -100,11 +100,13 @@ def check_config(config: Mapping[str, Any], where: str) -> None:
         entries = config.get(key)
         if entries is None:
             continue
-        named = (isinstance(each, Mapping) and isinstance(each.get(needed), str) for each in entries_of(entries))
-        if not isinstance(entries, list | Mapping) or not all(named):
+        if not all(isinstance(each, Mapping) and isinstance(each.get(needed), str) for each in entries_of(entries)):
             raise DataError(
                 f"{where}: {key} is no list of entries that each have a {needed}; write it as lm-eval does."
             )
+        for each in entries_of(entries):
+            if not isinstance(each.get("aggregation"), str | None):
+                raise DataError(f"{where}: the aggregation of {each[needed]} is no name; write it as lm-eval does.")
 
 
 def entries_of(value: Any) -> list[Any]:

@@ -79,7 +79,7 @@ def _in_our_words(run: TaskRun, score: Score, answers: Set[str]) -> str:
     if score.filter != UNFILTERED:
         return ""
     own_scoring = not run.config.get("process_results")
-    delimiter = {" ": "space", "": "none"}.get(run.config.get("target_delimiter", " "), "other")
+    delimiter = {" ": "space", "": "none"}.get(str(run.config.get("target_delimiter", " ")), "other")
     if run.output == "multiple_choice" and delimiter != "other":
         if own_scoring and metric in ("acc", "acc_norm"):
             return f"format:plain|delimiter:{delimiter}"
