@@ -137,6 +137,37 @@ def test_a_case_may_gate_one_measurement_only(project):
     result.stdout.fnmatch_lines(["*gates a second measurement*"])
 
 
+@pytest.mark.parametrize(
+    "more",
+    ["    assert name == 'history', 'music has no notes'", "    request.addfinalizer(lambda: 1 / (name != 'music'))"],
+)
+def test_a_case_that_passes_its_gate_and_breaks_after_it_fails_the_gate(project, more):
+    write_suite(project)
+    suite = project.path / "suites" / "test_forgetting.py"
+    text = suite.read_text(encoding="utf-8").replace("(gate, name)", "(gate, name, request)")
+    suite.write_text(f"{text}\n{more}\n", encoding="utf-8")
+    result = run(project, "--report", "out.json")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*the gate fails*", "*1*broken case*"])
+    assert "the gate passes" not in result.stdout.str()
+    verdicts = json.loads((project.path / "out.json").read_text(encoding="utf-8"))["verdicts"]
+    assert [verdict["measurement"] for verdict in verdicts] == ["history/acc", "music/acc"]
+
+
+def test_two_cases_that_measure_different_things_under_one_name_are_told(project):
+    write_suite(project)
+    suite = project.path / "suites" / "test_forgetting.py"
+    text = suite.read_text(encoding="utf-8")
+    suite.write_text(text.replace('{name}/acc"', 'all/acc"'), encoding="utf-8")
+    assert run(project).ret == 0  # the same numbers twice: nothing is lost
+
+    suite.write_text(text.replace('{name}/acc"', 'all/acc"').replace('"metric:acc"', 'f"set:{name}"'), encoding="utf-8")
+    result = run(project, "--baseline-update")
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*music* measures all/acc, which another case has measured*"])
+    assert not (project.path / "baselines").exists()
+
+
 def test_a_lost_measurement_is_accepted_by_an_update(project):
     write_suite(project)
     run(project, "--baseline-update")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import pytest
 
 from harness.errors import HarnessError, InvalidRunError, UsageError
-from harness.plugin.state import CASE, PROCESS, SESSION, Records
+from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.records import Outcome
 
 PACKED = "sft_records"
 USAGE = "sft_usage_error"
@@ -46,6 +48,7 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
     gathered.add(item.config.stash[PROCESS])
     gathered.add(item.stash[CASE])
     setattr(report, PACKED, json.dumps(gathered.pack()))
+    item.stash[CASE] = Records()  # the report of a teardown that fails must not say it all again
 
 
 def collect(config: pytest.Config, report: pytest.TestReport) -> None:
@@ -54,8 +57,28 @@ def collect(config: pytest.Config, report: pytest.TestReport) -> None:
         return
     records = config.stash[SESSION]
     said = Records.unpack(json.loads(report.__dict__[PACKED]))
+    twice = _measured_otherwise(records, said)
     records.add(said)
-    records.cases += 1
+    records.cases += report.when != "teardown"
+    if twice:
+        records.usage_error = records.usage_error or (
+            f"{report.nodeid} measures {twice}, which another case has measured on other samples or with other "
+            "settings: a baseline holds one of a name, so give one of the two sample sets another name."
+        )
     records.usage_error = records.usage_error or report.__dict__.get(USAGE, "")
-    if report.failed and not said.measurements:
+    if report.failed and not _told_by_verdicts(said, config.stash[OPTIONS].fail_on):
         records.broken.append((report.nodeid, report.longreprtext))
+
+
+def _measured_otherwise(records: Records, said: Records) -> str:
+    """The name under which a case has measured something else than an earlier case; empty where none has."""
+    for name in said.measurements.keys() & records.measurements.keys():
+        one, other = said.measurements[name], records.measurements[name]
+        if one.signature != other.signature or one.scores != other.scores:
+            return name
+    return ""
+
+
+def _told_by_verdicts(said: Records, fail_on: Collection[str]) -> bool:
+    """Whether a verdict says why the case failed; a case may also pass its gate and break on another line."""
+    return any(verdict.outcome is Outcome.INVALID or verdict.outcome in fail_on for verdict in said.verdicts)
