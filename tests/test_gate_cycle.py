@@ -89,6 +89,17 @@ def test_a_stored_measurement_that_was_not_made_fails_the_run(project):
     assert "missing[music/acc]" in names
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_what_is_missing_is_told_under_the_file_that_has_lost_it(project, workers):
+    write_suite(project)
+    mine = (project.path / "suites" / "test_forgetting.py").rename(project.path / "test_law.py")
+    project.runpytest_subprocess("test_law.py", "--baseline-update")
+    mine.write_text(mine.read_text(encoding="utf-8").replace('["history", "music"]', '["history"]'), encoding="utf-8")
+    result = project.runpytest_subprocess("test_law.py", "--baseline", "main", *workers)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAILED test_law.py::missing?music/acc?*"])
+
+
 def test_a_part_of_a_suite_misses_nothing(project):
     write_suite(project)
     run(project, "--baseline-update")

@@ -125,6 +125,7 @@ def note_selection(session: pytest.Session) -> None:
     config.stash[PROCESS].comparisons = max(1, gated * references)
     by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}
     cut = config.stash.get(CUT, set()) | by_name
+    config.stash[PROCESS].files = {suite_of(item): item.nodeid.partition("::")[0] for item in session.items}
     config.stash[PROCESS].whole_suites = {suite_of(item) for item in session.items} - cut
 
 

@@ -29,7 +29,7 @@ def judge_together(session: pytest.Session) -> None:
     records.verdicts = judged_together(before, alpha=options.alpha, comparisons=records.comparisons)
     for old, new in zip(before, records.verdicts, strict=True):
         if new.outcome is not old.outcome and new.outcome in options.fail_on:
-            config.hook.pytest_runtest_logreport(report=_failed_case(new, explain(new, "")))
+            config.hook.pytest_runtest_logreport(report=_failed_case(new, records, explain(new, "")))
 
 
 def report_missing(session: pytest.Session) -> None:
@@ -46,7 +46,7 @@ def report_missing(session: pytest.Session) -> None:
     for verdict in _missing(options, records):
         records.verdicts.append(verdict)
         if Outcome.MISSING in options.fail_on:
-            config.hook.pytest_runtest_logreport(report=_failed_case(verdict, _as_missing(verdict)))
+            config.hook.pytest_runtest_logreport(report=_failed_case(verdict, records, _as_missing(verdict)))
 
 
 def finish(session: pytest.Session) -> None:
@@ -116,9 +116,9 @@ def _missing(options: Options, records: Records) -> Iterator[Verdict]:
             yield replace(verdict, suite=suites[verdict.measurement])
 
 
-def _failed_case(verdict: Verdict, sentence: str) -> pytest.TestReport:
+def _failed_case(verdict: Verdict, records: Records, sentence: str) -> pytest.TestReport:
     name = f"{verdict.outcome}[{verdict.measurement}]"
-    file = f"suites/test_{verdict.suite}.py"
+    file = records.files[verdict.suite]
     return pytest.TestReport(
         nodeid=f"{file}::{name}",
         location=(file, 0, name),

@@ -16,6 +16,7 @@ class Records:
     """Everything that the cases of this session have said so far; grows while they run.
 
     ``comparisons`` is how many the whole run makes, by which every p-value is adjusted: each process knows it.
+    ``files`` has the file of each suite of which a case was collected, as pytest names it.
     ``against`` holds what measurements were compared with besides stored baselines; it stays in its process.
     """
 
@@ -29,6 +30,7 @@ class Records:
     stages: StageScores | None = None
     broken: list[tuple[str, str]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
     usage_error: str = ""
     comparisons: int = 1
@@ -48,6 +50,7 @@ class Records:
             known = self.environment.get(key)
             # One process has read a model's files, another has loaded its weights: each knows a part of it.
             self.environment[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
+        self.files |= other.files
         self.whole_suites |= other.whole_suites
         self.comparisons = max(self.comparisons, other.comparisons)
 
@@ -71,6 +74,7 @@ class Records:
             "rows": [asdict(row) for row in self.rows],
             "stages": None if self.stages is None else asdict(self.stages),
             "environment": self.environment,
+            "files": self.files,
             "whole_suites": sorted(self.whole_suites),
             "comparisons": self.comparisons,
         }
@@ -87,6 +91,7 @@ class Records:
             rows=[RowPreview(row["row"], tuple((text, kept) for text, kept in row["runs"])) for row in packed["rows"]],
             stages=_stages(packed["stages"]),
             environment=dict(packed["environment"]),
+            files=dict(packed["files"]),
             whole_suites=set(packed["whole_suites"]),
             comparisons=packed["comparisons"],
         )
