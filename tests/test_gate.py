@@ -306,6 +306,9 @@ def test_an_unknown_metric_has_no_margin_and_the_nearest_is_named():
     assert margin_for("acc") == MARGINS["acc"]
     with pytest.raises(UsageError, match=r"'acc_nrom'.*did you mean acc_norm"):
         margin_for("acc_nrom")
+    for own in ("my_bleu", "politeness"):  # near a known name, and near none
+        with pytest.raises(UsageError, match=r"gate\(\.\.\., margin=0\.02\)"):
+            margin_for(own)
 
 
 def test_once_the_run_is_known_a_second_regression_speaks_up():

@@ -77,7 +77,8 @@ def margin_for(metric: str, value: float = 1.0) -> float:
         return SHARES[metric] * value
     nearest = difflib.get_close_matches(metric, [*MARGINS, *SHARES], n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join([*MARGINS, *SHARES])}."
-    raise UsageError(f"no margin is known for a metric {metric!r}: {hint}")
+    own = "A metric of your own gets its margin from its case, gate(..., margin=0.02)."
+    raise UsageError(f"no margin is known for a metric {metric!r}: {hint} {own}")
 
 
 def stated_margin(margins: Mapping[str, float], measurement: str, suite: str) -> float | None:
