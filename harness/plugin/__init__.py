@@ -89,7 +89,7 @@ def pytest_runtest_makereport(
             # Every case after this one would say the same sentence again.
             item.session.shouldfail = "wrong usage"
     if gathering.is_case(item) and (call.when == "call" or report.failed):
-        gathering.attach(item, report)
+        gathering.attach(item, report, call.when)
     return report
 
 

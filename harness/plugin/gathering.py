@@ -42,13 +42,16 @@ def is_case(item: pytest.Item) -> bool:
     return "gate" in getattr(item, "fixturenames", ()) or any(item.get_closest_marker(suite) for suite in SUITES)
 
 
-def attach(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Put the case's records on its report, together with what this process knows of its models."""
+def attach(item: pytest.Item, report: pytest.TestReport, phase: str) -> None:
+    """Put the case's records on its report, together with what this process knows of its models.
+
+    What a case has said travels once: where a ``phase`` after it fails, the teardown, only the failure is news.
+    """
     gathered = Records()
     gathered.add(item.config.stash[PROCESS])
-    gathered.add(item.stash[CASE])
+    if phase != "teardown":
+        gathered.add(item.stash[CASE])
     setattr(report, PACKED, json.dumps(gathered.pack()))
-    item.stash[CASE] = Records()  # the report of a teardown that fails must not say it all again
 
 
 def collect(config: pytest.Config, report: pytest.TestReport) -> None:
