@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rich.console import Console
+from rich.text import Text
+
 from harness.commands import benchmarks, calibrate, import_lm_eval, ratings, rows, select, train
+from harness.errors import HarnessError, UsageError
+from harness.report.text import visible
 from harness.zoo import command as zoo
+
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C has ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +29,22 @@ def main(arguments: list[str] | None = None) -> int:
     calibrate.add_to(commands)
     import_lm_eval.add_to(commands)
     zoo.add_to(commands)
+    parser.set_defaults(interrupted="nothing was written")
     options = parser.parse_args(arguments)
-    status: int = options.run(options)
+    return _ended(options)
+
+
+def _ended(options: argparse.Namespace) -> int:
+    """The command's own status; 2 where the user has to put something right, 1 where the run broke: with a sentence."""
+    screen = Console(stderr=True)
+    try:
+        status: int = options.run(options)
+    except HarnessError as error:
+        screen.print(Text(visible(str(error)), style="bold red"), soft_wrap=True)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        screen.print(f"interrupted; {options.interrupted}", soft_wrap=True)
+        return INTERRUPTED
     return status
 
 

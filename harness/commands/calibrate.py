@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from harness.errors import HarnessError, UsageError
-from harness.report.text import one_line
+from harness.errors import UsageError
 
 RUNS, TRIED = 2_000, 400
 
@@ -48,15 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, simulate, tell; 0 where the gate is calibrated, 1 where it is not, 2 where the user has to act first."""
-    try:
-        return _run(options)
-    except HarnessError as error:
-        Console(stderr=True).print(Text(one_line(str(error)), style="bold red"), soft_wrap=True)
-        return 2 if isinstance(error, UsageError) else 1
-
-
-def _run(options: argparse.Namespace) -> int:
+    """Measure, simulate, tell; 0 where the gate is calibrated, 1 where it is not."""
     from harness.calibration.same_model import compared_with
     from harness.calibration.whole_gate import calibrate
     from harness.commands import calibration_page

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import baselines
-from harness.errors import DataError, HarnessError, UsageError
+from harness.errors import DataError, UsageError
 from harness.records import Measurement
 from harness.report.text import one_line
 
@@ -43,13 +43,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import; 0 when the baseline is stored, 2 where something has to be put right first."""
+    """Import; 0 when the baseline is stored."""
     console = Console(file=sys.stdout, highlight=False)
-    try:
-        stored, told = _imported(options)
-    except HarnessError as error:
-        Console(stderr=True).print(Text(one_line(str(error)), style="bold red"), soft_wrap=True)
-        return 2
+    stored, told = _imported(options)
     console.print(_table(stored))
     for word, text in told:
         console.print(Text(f"{word:<8} {one_line(text)}"), soft_wrap=True)

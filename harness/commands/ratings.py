@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from harness.commands.train import INTERRUPTED
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.once import default_cache
-from harness.report.text import one_line, visible
+from harness.report.text import visible
 
 if TYPE_CHECKING:
     from harness.models.base import Completion
@@ -65,20 +64,13 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=float, default=120.0, metavar="S", help="seconds for one attempt (%(default)s)")
     add("--anchors", type=Path, metavar="FILE", help="ask these again, and refuse a judge that has changed since")
     add("--record-anchors", type=Path, metavar="FILE", help="freeze this run's first pairs as anchors for later runs")
-    parser.set_defaults(run=lambda options: _run(_judge, options))
+    goes_on = "the same command goes on with what was judged already"
+    parser.set_defaults(run=lambda options: _run(_judge, options), interrupted=goes_on)
 
 
 def _run(part: Part, options: argparse.Namespace) -> int:
-    """Do one part; 0 when it is done, 1 where its result is not to be used, 2 where something has to be put right."""
-    screen = Console(stderr=True)
-    try:
-        told, sound = part(options, screen)
-    except HarnessError as error:
-        screen.print(Text(one_line(str(error)), style="bold red"), soft_wrap=True)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        screen.print("interrupted; the same command goes on, or begins anew where nothing was kept", soft_wrap=True)
-        return INTERRUPTED
+    """Do one part; 0 when it is done, 1 where its result is not to be used."""
+    told, sound = part(options, Console(stderr=True))
     for line in told:
         Console(file=sys.stdout, highlight=False).print(Text(visible(line, keep="")), soft_wrap=True)
     return 0 if sound else 1

@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.dataset.row_text import RowText, row_text
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.once import default_cache
 from harness.records import RowPreview
 from harness.report.terminal_texts import rows_table
-from harness.report.text import crop, one_line
+from harness.report.text import crop
 
 if TYPE_CHECKING:
     from harness.inspection.matching import Inspection
@@ -61,12 +61,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show rows; 0 when they are shown, 1 where the run broke, 2 where something has to be put right first."""
-    try:
-        shown, total = _shown(options)
-    except HarnessError as error:
-        Console(stderr=True).print(Text(one_line(str(error)), style="bold red"), soft_wrap=True)
-        return 2 if isinstance(error, UsageError) else 1
+    """Show rows; 0 when they are shown."""
+    shown, total = _shown(options)
     console = Console(file=sys.stdout, highlight=False)
     for row in shown:
         console.print(*_printed(row), sep="\n")

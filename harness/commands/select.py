@@ -15,8 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from harness.commands.train import INTERRUPTED
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.once import default_cache
 from harness.report.text import one_line
 
@@ -55,20 +54,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     add("--offline", action="store_true", help="no network at all; an error where one would be needed")
     add("--cache-dir", type=Path, default=default_cache(), metavar="DIR", help="default: %(default)s")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, interrupted="the same command goes on with the answers that are there")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Select; 0 when the rows are there, 1 where no answer can be kept, 2 where something has to be put right first."""
-    screen = Console(stderr=True)
-    try:
-        prepared, choices = _selected(options, screen)
-    except HarnessError as error:
-        screen.print(Text(one_line(str(error)), style="bold red"), soft_wrap=True)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        screen.print("interrupted; the same command goes on with the answers that are there", soft_wrap=True)
-        return INTERRUPTED
+    """Select; 0 when the rows are there."""
+    prepared, choices = _selected(options, Console(stderr=True))
     _show(Console(file=sys.stdout), prepared, choices)
     return 0
 

@@ -12,15 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.commands.course import shown_steps, told
-from harness.errors import HarnessError, UsageError
 from harness.once import default_cache
 
 if TYPE_CHECKING:
     from harness.training.recipe import Recipe
     from harness.training.run import Trained
-
-INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C has ended."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,22 +32,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("--offline", action="store_true", help="no network at all; an error where one would be needed")
     parser.add_argument("--cache-dir", type=Path, default=default_cache(), metavar="DIR", help="default: %(default)s")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, interrupted="the same command goes on from what was saved last")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train; 0 when the model is there, 1 where the run broke, 2 where something has to be put right first."""
-    screen = Console(stderr=True)
-    try:
-        done = _trained(options, screen)
-    except HarnessError as error:
-        screen.print(Text(f"{error}", style="bold red"), soft_wrap=True)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        screen.print("interrupted; the same command goes on from what was saved last", soft_wrap=True)
-        return INTERRUPTED
+    """Train; 0 when the model is there."""
     console = Console(file=sys.stdout)
-    for model in done:
+    for model in _trained(options, Console(stderr=True)):
         for line in told(model):
             console.print(Text(line), soft_wrap=True)
     return 0
