@@ -180,10 +180,10 @@ def test_another_precision_is_not_comparable(pytester, monkeypatch):
         "    gate(measured(np.ones(50)))\n"
     )
     monkeypatch.setenv("ASKED_DTYPE", "float32")
-    assert pytester.runpytest_inprocess("--baseline", "main", "--baseline-update").ret == 0
-    assert pytester.runpytest_inprocess("--baseline", "main").ret == 0
+    assert pytester.runpytest_subprocess("--baseline", "main", "--baseline-update").ret == 0
+    assert pytester.runpytest_subprocess("--baseline", "main").ret == 0
     monkeypatch.setenv("ASKED_DTYPE", "bfloat16")
-    result = pytester.runpytest_inprocess("--baseline", "main")
+    result = pytester.runpytest_subprocess("--baseline", "main")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*questions acc not comparable: dtype float32 -> bfloat16; run with --dtype float32*"])
 

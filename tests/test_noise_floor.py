@@ -91,7 +91,7 @@ def test_the_floor_is_in_the_report_and_in_the_baseline(pytester):
         "    noise_floor(questions)\n"
         "    gate(acc(model, questions))\n"
     )
-    result = pytester.runpytest_inprocess("--model", "demo:base", "--baseline-update", "--cache-dir", "cache")
+    result = pytester.runpytest_subprocess("--model", "demo:base", "--baseline-update", "--cache-dir", "cache")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*noise floor*general_knowledge: 0 of 12 questions flip in another batch*"])
     stored = json.loads((pytester.path / "baselines" / "main" / "baseline.json").read_text(encoding="utf-8"))
