@@ -52,6 +52,11 @@ def choices(*texts):
         ("arc_easy", {"answerKey": None}, "needs question choices answerKey, or "),
         ("arc_easy", {"choices": "a or b"}, "choices is 'a or b', choices with text and label are expected"),
         ("arc_easy", {"choices": {"text": ["a", "b"], "label": ["A"]}}, "choices has 2 texts and 1 labels"),
+        (
+            "arc_easy",
+            {"choices": {"text": ["a", "b", "c"], "label": ["A", "B", "B"]}, "answerKey": "B"},
+            "choices has the labels A, B, B, each may be there once",
+        ),
         ("arc_easy", {"question": 7}, "question is '7', a text is expected"),
         ("arc_easy", {"question": {"stem": "x"}, "choices": None}, "question is expected to hold stem and choices"),
         ("arc_easy", {"id": "q0"}, "id 'q0' was used before, at DIR/arc_easy/rows.jsonl:1"),
@@ -62,6 +67,7 @@ def choices(*texts):
         ("hellaswag", {"label": ""}, "label is '', a whole number is expected"),
         ("hellaswag", {"endings": ["a", 3]}, "endings is \"['a', 3]\", a list of texts is expected"),
         ("winogrande", {"sentence": "no gap"}, "sentence has no gap"),
+        ("winogrande", {"sentence": "The lid was lifted by _ "}, "sentence has nothing behind its gap"),
         ("winogrande", {"answer": "3"}, "answer is '3', which is none of the labels 1, 2"),
         ("copa", {"question": "why"}, "question is 'why', which is none of the labels cause, effect"),
         ("lambada_openai", {"text": "word"}, "text has no last word"),
@@ -143,6 +149,15 @@ def _latin_csv(path, home):
     (home / "valid.csv").write_bytes(b"goal,sol1,sol2,label\ncaf\xe9,b,c,0\n")
 
 
+def _half_of_the_shards(path, home):
+    write_jsonl(home / "validation-00000-of-00002.jsonl", own_rows("piqa")["validation"])
+
+
+def _shards_and_the_whole(path, home):
+    write_jsonl(home / "validation.jsonl", own_rows("piqa")["validation"])
+    write_jsonl(home / "validation-00000-of-00001.jsonl", own_rows("piqa")["validation"])
+
+
 def _folder_for_file(path, home):
     (home / "valid.jsonl").mkdir()
 
@@ -167,6 +182,14 @@ def _folder_for_file(path, home):
         (_list_of_texts, "DIR/piqa/valid.json row 0: an object is expected, this is str"),
         (_wide_csv, "DIR/piqa/valid.csv:3: has 5 cells, 4 are expected"),
         (_latin_csv, "DIR/piqa/valid.csv: cannot be read as a table"),
+        (
+            _half_of_the_shards,
+            "DIR: the validation split of piqa: DIR/piqa holds 1 parts of the table, validation-00000-",
+        ),
+        (
+            _shards_and_the_whole,
+            "DIR: the validation split of piqa: DIR/piqa holds 2 parts of the table, validation-0000",
+        ),
         (_folder_for_file, "DIR: the validation split of piqa is not there"),
     ],
 )

@@ -309,6 +309,40 @@ def test_a_folder_that_is_itself_called_like_the_set_is_its_home(original, tmp_p
     assert len(read(home, "copa")) == 12
 
 
+def test_links_to_folders_are_followed_and_lead_nowhere_twice(original, tmp_path):
+    as_jsonl(tmp_path / "elsewhere" / "piqa", "piqa", own_rows("piqa"))
+    (tmp_path / "elsewhere" / "piqa" / "back").symlink_to(tmp_path / "elsewhere")
+    root = tmp_path / "sets"
+    root.mkdir()
+    (root / "piqa").symlink_to(tmp_path / "elsewhere" / "piqa")
+    (root / "itself").symlink_to(root)
+    (root / "above").symlink_to(tmp_path)
+    assert read(root, "piqa") == original("piqa")
+
+
+def test_a_suffix_in_capitals_is_the_same_suffix(original, tmp_path):
+    for suffix, write in {".jsonl": as_jsonl, ".csv": as_csv}.items():
+        home = tmp_path / suffix
+        write(home, "piqa", own_rows("piqa"))
+        for path in list(home.rglob(f"*{suffix}")):
+            path.rename(path.with_suffix(suffix.upper()))
+        assert read(home, "piqa") == original("piqa")
+
+
+def test_labels_may_open_with_a_byte_order_mark(original, tmp_path):
+    OWN["piqa"].write(tmp_path, own_rows("piqa"))
+    for path in tmp_path.rglob("*-labels.lst"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read(tmp_path, "piqa") == original("piqa")
+
+
+def test_a_query_that_has_its_cue_already_is_given_no_second_one(tmp_path):
+    for name, end in {"plain": "", "line": "\n", "cue": "\nAnswer:"}.items():
+        row = {"query": f"Question: How far is it?{end}", "choices": ["near", "far"], "gold": 1}
+        write_jsonl(tmp_path / name / "arc_easy.jsonl", [row])
+        assert [each.prompt for each in read(tmp_path / name, "arc_easy")] == ["Question: How far is it?\nAnswer:"]
+
+
 @pytest.mark.parametrize(
     ("name", "question", "answer"),
     [

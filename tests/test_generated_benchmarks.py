@@ -263,6 +263,11 @@ def test_its_own_shots_end_by_what_is_read():
         ("gsm8k", {"question": "How many?", "answer": 18}, r"test\.jsonl:2: answer is '18', a text is expected"),
         ("gsm8k", {"question": "How many?"}, r"test\.jsonl:2: has the fields question; gsm8k needs question answer"),
         ("svamp", {"Body": "B", "Question": "Q", "Answer": "many"}, r"test\.jsonl:2: Answer is 'many', a number"),
+        (
+            "svamp",
+            {"Body": "B", "Question": "Q", "Answer": "1e99999999"},
+            r"test\.jsonl:2: Answer is '1e99999999', a num",
+        ),
         ("svamp", {"Body": "B", "Question": "Q", "Answer": "NaN"}, r"test\.jsonl:2: Answer is 'NaN', a number"),
         ("ifeval", {"prompt": "P", "instruction_id_list": "x", "kwargs": []}, r"input_data\.jsonl:2: .*must be lists"),
         ("ifeval", {"prompt": "P", "instruction_id_list": ["x"], "kwargs": ["y"]}, r":2: kwargs holds 'y'"),

@@ -64,6 +64,8 @@ def labelled(row: Row, field: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     choices, labels = texts(value, "text"), texts(value, "label")
     if len(choices) != len(labels):
         raise DataError(f"{field} has {len(choices)} texts and {len(labels)} labels, one for each is expected.")
+    if len(set(labels)) != len(labels):
+        raise DataError(f"{field} has the labels {', '.join(labels)}, each may be there once.")
     return choices, labels
 
 
@@ -78,8 +80,8 @@ def question_and_answer(question: str) -> str:
 
 
 def asked_in_context(row: Row) -> Question:
-    """The same form, of sets whose query is ``Question: `` and the question, and perhaps a line end."""
-    question = text(row, "query").removeprefix("Question: ").removesuffix("\n")
+    """The same form, of sets whose query is ``Question: `` and the question, and perhaps a line end or ``Answer:``."""
+    question = text(row, "query").removeprefix("Question: ").removesuffix("\nAnswer:").removesuffix("\n")
     return Question(question_and_answer(question), texts(row, "choices"), number(row, "gold"))
 
 

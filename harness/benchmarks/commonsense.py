@@ -57,6 +57,8 @@ def _winogrande(row: Row) -> Question:
     before, gap, after = text(row, "sentence").partition("_")
     if not gap:
         raise DataError("sentence has no gap, which is written '_'.")
+    if not after.strip():
+        raise DataError("sentence has nothing behind its gap, and what stands there is what is scored.")
     openings = (before + text(row, "option1"), before + text(row, "option2"))
     return Question("", openings, place_of(row, "answer", ("1", "2")), ending=after.strip())
 

@@ -7,13 +7,14 @@ subject. What the rows are is left to their fields.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.benchmarks.record import Benchmark
-from harness.benchmarks.tables import KINDS
+from harness.benchmarks.tables import KINDS, kind_of
 from harness.errors import DataError
 
 OTHER_NAMES = {
@@ -30,7 +31,8 @@ SPLIT_WORDS = {*OTHER_NAMES, *(name for names in OTHER_NAMES.values() for name i
 ABOUT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """What ``datasets`` writes beside the data."""
 
-SHARD = re.compile(r"-\d{5}-of-\d{5}\Z")
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})(-[0-9a-f]{16})?\Z")
+"""What a part of a table is called; the hub used to put a digest behind it."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,30 @@ def one_table(files: list[DataFile], what: str) -> list[Path]:
     """The shards of one table in their order.
 
     Where several tables could be meant, the kind that is easiest to read goes first, then the shortest name
-    (``test`` before ``test-tiny``). Raises DataError for what is still ambiguous.
+    (``test`` before ``test-tiny``). Raises DataError for what is still ambiguous, and for a shard that is not there.
     """
-    kinds = [file for file in files if file.path.suffix == min((each.path.suffix for each in files), key=KINDS.index)]
+    easiest = min((kind_of(file.path) for file in files), key=KINDS.index)
+    kinds = [file for file in files if kind_of(file.path) == easiest]
     shortest = min(len(file.words[0]) for file in kinds)
     left = [file for file in kinds if len(file.words[0]) == shortest]
     tables = sorted({file.table for file in left})
     if len(tables) > 1:
         first, second = (next(file.path for file in left if file.table == table) for table in tables[:2])
         raise DataError(f"{what}: both {first} and {second} could be meant; keep one of them in the folder.")
-    return sorted(file.path for file in left)
+    paths = sorted(file.path for file in left)
+    _require_all_shards(paths, what)
+    return paths
+
+
+def _require_all_shards(paths: list[Path], what: str) -> None:
+    """A download that broke off leaves a table of which a part is missing, and nothing else would tell."""
+    marks = [match.groups()[:2] if (match := SHARD.search(path.stem)) else ("00000", "00001") for path in paths]
+    total = int(marks[0][1])
+    if sorted(marks) != [(f"{number:05}", f"{total:05}") for number in range(total)]:
+        raise DataError(
+            f"{what}: {paths[0].parent} holds {len(paths)} parts of the table, {paths[0].name} to {paths[-1].name}, "
+            f"and by the first one's name there are {total}; fetch the table again, whole and of one release."
+        )
 
 
 def _of_config(files: list[DataFile], benchmark: Benchmark) -> list[DataFile]:
@@ -113,11 +129,28 @@ def _of_config(files: list[DataFile], benchmark: Benchmark) -> list[DataFile]:
     return chosen or files
 
 
-def _data_files(root: Path) -> Iterator[Path]:
-    for path in sorted(root.rglob("*")):
-        hidden = any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-        if path.suffix in KINDS and path.name not in ABOUT_DATA and not hidden and path.is_file():
-            yield path
+def _data_files(root: Path) -> list[Path]:
+    """In their order; folders that are links to elsewhere are looked into as well."""
+    found, followed = [], set[Path]()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not _hidden(name) and _leads_on(Path(folder, name), followed)]
+        found += [Path(folder, name) for name in names if name not in ABOUT_DATA and not _hidden(name)]
+    return sorted(path for path in found if kind_of(path) in KINDS and path.is_file())
+
+
+def _leads_on(path: Path, followed: set[Path]) -> bool:
+    """Whether a folder is to be looked into: a link is, once, unless it leads back to a folder that it stands in."""
+    if not path.is_symlink():
+        return True
+    target = path.resolve()
+    if target in followed or path.parent.resolve().is_relative_to(target):
+        return False
+    followed.add(target)
+    return True
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__"))
 
 
 def _words(name: str) -> list[str]:

@@ -46,13 +46,17 @@ def _svamp(row: Row) -> Question:
     return Question(f"Question: {body} {question}\nAnswer:", references=(_number(row["Answer"]),))
 
 
+MOST_DIGITS = 30
+"""Before or behind the point; 1e99999999 is nine letters, and more digits than any memory holds."""
+
+
 def _number(value: Any) -> str:
     """A number as an answer would write it: SVAMP has 145.0 where 145 is meant."""
     try:
         number = Decimal(str(value).strip().replace(",", ""))
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite():
+    if not number.is_finite() or abs(number.adjusted()) > MOST_DIGITS:
         raise DataError(f"Answer is {str(value)[:60]!r}, a number is expected.")
     return str(int(number)) if number == int(number) else format(number.normalize(), "f")
 

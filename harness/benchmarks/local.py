@@ -76,7 +76,7 @@ def _rows(paths: list[Path], benchmark: Benchmark) -> list[Placed]:
 
 def _labelled(rows: list[Placed], path: Path, field: str) -> list[Placed]:
     """Put each line of a file of labels into its row."""
-    labels = path.read_text(encoding="utf-8", errors="replace").split()
+    labels = path.read_text(encoding="utf-8-sig", errors="replace").split()
     if len(labels) != len(rows):
         raise DataError(
             f"{path}: has {len(labels)} labels for the {len(rows)} rows beside it; fetch both files from one release."

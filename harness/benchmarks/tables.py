@@ -23,6 +23,11 @@ LONGEST_CELL = 1 << 24
 """csv's own limit is 131,072 characters, which is less than some exam questions with their tables."""
 
 
+def kind_of(path: Path) -> str:
+    """The suffix of a file, in small letters."""
+    return path.suffix.lower()
+
+
 def read_table(path: Path, columns: Sequence[str] = (), headers: Sequence[Sequence[str]] = ()) -> list[Placed]:
     """Read all rows of a file.
 
@@ -31,7 +36,7 @@ def read_table(path: Path, columns: Sequence[str] = (), headers: Sequence[Sequen
     """
     rows: list[Placed]
     try:
-        match path.suffix:
+        match kind_of(path):
             case ".jsonl" | ".ndjson":
                 rows = [(f"{path}:{number}", line) for number, line in json_lines(path)]
             case ".json":
@@ -70,7 +75,7 @@ def _separated(path: Path, columns: Sequence[str], headers: Sequence[Sequence[st
     csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+            lines = csv.reader(stream, delimiter="\t" if kind_of(path) == ".tsv" else ",")
             names: Sequence[str] = ()
             for cells in lines:
                 if not cells:
@@ -94,7 +99,7 @@ def _arrow(path: Path) -> list[dict[str, Any]]:
 
     content = path.read_bytes()
     try:
-        if path.suffix == ".parquet":
+        if kind_of(path) == ".parquet":
             table = parquet.read_table(pyarrow.BufferReader(content))
         elif content.startswith(ARROW_FILE):
             table = pyarrow.ipc.open_file(content).read_all()
