@@ -218,6 +218,7 @@ def test_the_command_writes_its_page(tmp_path, capsys):
         (["--alpha", "0.7", "suites/"], "a significance level lies between"),
         (["--output", "nowhere/page.md", "suites/"], "name a file in a folder that is there"),
         (["suites/test_stopping.py", "--model", "nothing/here/at-all"], "nothing/here/at-all"),
+        (["--", "--model", "nothing/here/at-all"], "nothing/here/at-all"),
         (["suites/test_template.py", "--model", "demo:tuned"], "compares nothing with a base model"),
     ],
 )

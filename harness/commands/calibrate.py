@@ -41,7 +41,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add("--alpha", type=float, default=0.05, metavar="A", help="the level that is calibrated (%(default)s)")
     add("--output", type=Path, metavar="FILE.md", help="write the tables there")
     add(
-        "pytest", nargs=argparse.REMAINDER, metavar="SUITES ...", help="what you type after pytest: suites, --model ..."
+        "pytest",
+        nargs=argparse.REMAINDER,
+        metavar="SUITES ...",
+        help="what you type after pytest, a folder or file first: suites/ --model ... (options alone: -- --model ...)",
     )
     parser.set_defaults(run=run)
 
