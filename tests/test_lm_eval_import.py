@@ -362,6 +362,11 @@ def repeat_a_line(log):
     return f"{path}:11: sample 3 of choice is there a second time; it was first at {path}:4"
 
 
+def lose_a_line_of_one_filter(log):
+    rewrite(log, "answer", lambda lines: [line for line in lines if (line["doc_id"], line["filter"]) != (3, "word")])
+    return "sample 3 of answer is there, but not under the filter 'word', which has 9 of 10"
+
+
 def mix_tasks(log):
     other = lines_of(log, "rolling")
     path = rewrite(log, "choice", lambda lines: [*lines[:5], *other[5:]])
@@ -461,6 +466,7 @@ def bring_another_model(log):
         cut_lines,
         cut_lines_of_an_old_run,
         repeat_a_line,
+        lose_a_line_of_one_filter,
         mix_tasks,
         exchange_prompts,
         edit_a_score,

@@ -230,6 +230,8 @@ def test_ratings_without_their_key_or_of_two_sheets_or_twice_by_one_are_told(tmp
     again = write(tmp_path / "again.json", rated(sheet, winners(40, 0)))
     with pytest.raises(DataError, match=r"again.json: is by 'ada', as .*ratings.json is"):
         read_rated([path, again])
+    with pytest.raises(DataError, match=r"is a folder; name the file of each rater in it"):
+        read_rated([tmp_path])
     (tmp_path / "other").mkdir()
     lonely = write(tmp_path / "other" / "ratings.json", rated(sheet, winners(40, 0)))
     with pytest.raises(DataError, match=r"key.json: there is no such file, and without it nothing says which side"):

@@ -72,7 +72,7 @@ def _number(key: str) -> int:
 def by_filter(lines: Sequence[Logged], filters: Sequence[str], task: str) -> dict[str, dict[int, Logged]]:
     """Samples by filter and doc_id. Before 0.4.6 nothing names the filter: then a sample's first line is the first's.
 
-    Raises DataError where a sample is there twice under one filter.
+    Raises DataError where a sample is there twice under one filter, or under one filter and not under another.
     """
     found: dict[str, dict[int, Logged]] = {name: {} for name in filters}
     for line in lines:
@@ -84,7 +84,21 @@ def by_filter(lines: Sequence[Logged], filters: Sequence[str], task: str) -> dic
                 f"{samples[line.doc_id].where}. A file holds one run of one task."
             )
         samples[line.doc_id] = line
+    _require_the_same_samples(found, task)
     return found
+
+
+def _require_the_same_samples(found: Mapping[str, Mapping[int, Logged]], task: str) -> None:
+    """lm-eval lays every filter over all answers; where a line is lost, the mean of the others may stay what it was."""
+    used = {name: samples for name, samples in found.items() if samples}
+    everywhere = {doc_id: line for samples in used.values() for doc_id, line in samples.items()}
+    for name, samples in used.items():
+        if lost := everywhere.keys() - samples.keys():
+            doc_id = min(lost)
+            raise DataError(
+                f"{everywhere[doc_id].where}: sample {doc_id} of {task} is there, but not under the filter {name!r}, "
+                f"which has {len(samples)} of {len(everywhere)}; the file was cut, or edited."
+            )
 
 
 def _free(doc_id: int, found: Mapping[str, Mapping[int, Logged]]) -> Iterator[str]:

@@ -5,7 +5,7 @@
     table.py page.py page.html     what raters get: a table, and a page that works from a file
     filled.py reading.py           what raters give back: as it was written, and held against the key
     preference.py agreement.py     the win rate as a measurement; Cohen's kappa between two raters
-    asking.py replies.py           what a judge model is asked, and the only form in which it is believed
+    asking.py                      what a judge model is asked, and the only form in which it is believed
     server.py                      an OpenAI-compatible address, asked within bounds of time, bytes and attempts
     judge.py orders.py judged.py   every pair in both orders; what only follows the place of an answer is a tie
     anchors.py                     earlier ratings asked again, to see a judge that has changed

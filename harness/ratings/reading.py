@@ -40,6 +40,9 @@ def read_rated(paths: Sequence[Path]) -> Rated:
 
     Raises DataError where there is no key, an item is not on the sheet, or a rating was given to other answers.
     """
+    for path in paths:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name the file of each rater in it, as {path / 'ratings-NAME.json'}.")
     sheets = {path: read_key(path.parent / KEY) for path in paths}
     first = paths[0]
     for path, sheet in sheets.items():
