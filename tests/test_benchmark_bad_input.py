@@ -309,6 +309,28 @@ def test_benchmarks_are_gated_recorded_and_compared(project, tmp_path):
     fewer.stdout.fnmatch_lines(["*arc_easy*not*comparable*"])
 
 
+def test_prompts_without_room_for_an_answer_are_told_before_anything_is_measured(project, tmp_path):
+    long = {"question": "How many? " * 300, "answer": "None.\n#### 0"}
+    write_jsonl(tmp_path / "data" / "gsm8k" / "test.jsonl", [long, {**long, "question": "How many?"}])
+    result = run(project, "--benchmarks", "arc_easy,gsm8k:0", "--benchmark-dir", str(tmp_path / "data"))
+    assert result.ret == 4
+    said = " ".join(result.stdout.str().split())
+    assert "gsm8k: 1 of 2 prompts leave no room for 256 new tokens in demo:base, the longest (0000) for 0;" in said
+    assert "arc_easy/acc" not in said
+    assert "Traceback" not in said
+
+
+def test_prompts_that_lose_their_beginning_are_told(project, tmp_path):
+    rows = own_rows("lambada_openai")["test"]
+    long = {**rows[0], "text": "and so on " * 400 + rows[0]["text"]}
+    write_jsonl(tmp_path / "long" / "lambada_openai" / "test.jsonl", [long, *rows[1:]])
+    told = "lambada_openai: 1 of 12 prompts have more tokens than demo:base has positions (512)"
+    for folder, is_told in {"long": True, "data": False}.items():
+        result = run(project, "--benchmarks", "lambada_openai", "--benchmark-dir", str(tmp_path / folder))
+        assert result.ret == 0
+        assert (told in " ".join(result.stdout.str().split())) is is_told
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
