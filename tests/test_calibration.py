@@ -207,7 +207,7 @@ def test_the_command_writes_its_page(tmp_path, capsys):
     assert status == 0
     text = page.read_text(encoding="utf-8")
     assert "python -m harness calibrate --runs 20 --drops 20" in text
-    assert "| the same again | 2 | 144 | 0 | 0 | none |" in text
+    assert "| the same again | 2 | 0 | 144 | 0 | 0 | none |" in text
     assert "stopping/stop_rate" in text
     assert re.search(r"anything at all regressed, alpha 0\.05: \d\.\d% \([012] of 20", capsys.readouterr().out)
 

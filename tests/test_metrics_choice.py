@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,3 +183,11 @@ def test_a_single_sample_has_no_known_error() -> None:
 def test_an_empty_text_is_named() -> None:
     with pytest.raises(DataError, match="'blank' has no text"):
         bits_per_byte(FakeModel(), sample_set(sample("", sample_id="blank")))
+
+
+def test_a_question_that_is_there_twice_is_one_piece_of_evidence() -> None:
+    thrice = [replace(sample("Is it?", choices=("yes", "no"), target=0), id=f"twin {copy}") for copy in range(3)]
+    alone = sample("Was it?", choices=("yes", "no"), target=0)
+    scores = acc(FakeModel(likelihood=likelihood), SampleSet("asked", (*thrice, alone))).scores
+    assert len({scores[f"twin {copy}"].cluster for copy in range(3)} - {""}) == 1
+    assert scores[alone.id].cluster == ""

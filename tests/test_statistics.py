@@ -218,7 +218,7 @@ def test_holm_rejects_what_its_procedure_walks_down_to(p_values, unseen, alpha):
 def test_the_detectable_drop_is_found_four_times_in_five(n, discordant, comparisons, least):
     alpha = 0.05 / comparisons
     drop = detectable_pairs(n, discordant, alpha, least)
-    rate = max(drop, discordant / n)
+    rate = min(1.0, discordant / n + drop)
     pairs = np.random.default_rng(7).multinomial(n, [(rate + drop) / 2, (rate - drop) / 2, 1 - rate], size=4_000)
     seen, counted = np.unique(pairs[:, :2], axis=0, return_counts=True)
     found = sum(

@@ -83,17 +83,17 @@ class Deck:
 
 
 def flips_of(deck: Deck, drop: float, runs: int) -> Iterator[tuple[Measurement, Measurement]]:
-    """Right and wrong answers that flip as often as these two models' do, and ``drop`` more lost than won.
+    """Right and wrong answers that flip as often as these two models' do, and a share ``drop`` is lost on top.
 
     For rates alone, where a drop may be larger than two given models differ: who flips is drawn, not who is asked.
     """
     pairs, random = deck.pairs, np.random.default_rng(11)
     moved = np.bincount(pairs.codes, weights=np.abs(pairs.differences)) > 0
-    rate = max(drop, float(moved.mean()))
+    rate = min(float(moved.mean()), 1 - drop)
     worse, better = (0.0, 1.0) if pairs.sign > 0 else (1.0, 0.0)
     for _ in range(runs):
         draw = random.random(pairs.clusters)[pairs.codes]
-        lost, won = draw < (rate + drop) / 2, draw >= 1 - (rate - drop) / 2
+        lost, won = draw < rate / 2 + drop, draw >= 1 - rate / 2
         before = np.where(lost, better, np.where(won, worse, pairs.before[:, 0]))
         after = np.where(lost, worse, np.where(won, better, before))
         yield deck.measured(before[:, None]), deck.measured(after[:, None])

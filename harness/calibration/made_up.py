@@ -38,9 +38,9 @@ def measured(right: Floats, *, name: str = "questions/acc", problems: tuple[str,
 
 
 def flipped(random: np.random.Generator, n: int, discordant: float, drop: float, right: float = 0.7) -> Pair:
-    """Before and after of n answers: a share ``discordant`` flips, and ``drop`` more are lost than won (expected)."""
+    """Before and after of n answers: a share ``discordant`` flips either way, and a share ``drop`` is lost on top."""
     draw = random.random(n)
-    lost, won = draw < (discordant + drop) / 2, draw >= 1 - (discordant - drop) / 2
+    lost, won = draw < discordant / 2 + drop, draw >= 1 - discordant / 2
     before = np.where(lost, 1.0, np.where(won, 0.0, random.random(n) < right))
     after = np.where(lost, 0.0, np.where(won, 1.0, before))
     return measured(before), measured(after)

@@ -11,9 +11,13 @@ from harness.records import Measurement, Outcome, Reference
 
 @dataclass(frozen=True)
 class Again:
-    """``flips`` of ``scores`` moved; ``alarms`` names the measurements that the gate calls regressed."""
+    """``flips`` of ``scores`` moved; ``alarms`` names the measurements that the gate calls regressed.
+
+    ``not_comparable`` ones are those of which two subsets have too little in common, or no number for it.
+    """
 
     measurements: int
+    not_comparable: int
     scores: int
     flips: int
     largest_drop: float
@@ -42,12 +46,13 @@ def compared_with(
     compared = [verdict for verdict in verdicts if verdict.drop is not None]
     return Again(
         measurements=len(compared),
+        not_comparable=sum(verdict.outcome is Outcome.NOT_COMPARABLE for verdict in verdicts),
         scores=sum(verdict.n for verdict in compared),
         flips=sum(len(verdict.lost) + len(verdict.won) for verdict in compared),
         largest_drop=max((abs(verdict.drop) for verdict in compared if verdict.drop is not None), default=0.0),
         alarms=tuple(
             verdict.measurement
             for verdict in judged_together(verdicts, alpha=alpha, comparisons=len(names))
-            if verdict.outcome in (Outcome.REGRESSED, Outcome.NOT_COMPARABLE, Outcome.INVALID)
+            if verdict.outcome in (Outcome.REGRESSED, Outcome.INVALID)
         ),
     )

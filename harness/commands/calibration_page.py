@@ -21,7 +21,7 @@ from harness.report.markdown import code, plain, table
 from harness.report.text import one_line
 
 HEADS = ("suite", "measurement", "n", "flips", "margin", "false alarms", "detectable drop", "caught")
-AGAIN_HEADS = ("the same model", "measurements", "scores", "scores that moved", "largest change", "alarms")
+AGAIN_HEADS = ("the same model", "compared", "not comparable", "scores", "moved", "largest change", "alarms")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ def _again_rows(page: Page) -> Iterator[tuple[str, ...]]:
     for name, again in page.again.items():
         alarms = ", ".join(again.alarms) or "none"
         moved = f"{again.largest_drop:.3g}"
-        yield name, str(again.measurements), numbers.count(again.scores), str(again.flips), moved, alarms
+        compared = (str(again.measurements), str(again.not_comparable), numbers.count(again.scores))
+        yield name, *compared, str(again.flips), moved, alarms
 
 
 def _conclusions(page: Page) -> Iterator[str]:

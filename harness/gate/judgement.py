@@ -54,6 +54,8 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
     outcome, reason = _decide(pairs, evidence, p, measurement.chance, margin, alpha)
     before, after = pairs.values
     whole = len(pairs.ids) == len(measurement.scores)
+    if not whole:
+        reason += f", over the {len(pairs.ids)} of {len(measurement.scores)} samples that both have"
     return replace(
         verdict,
         outcome=outcome,
@@ -139,7 +141,10 @@ def beyond_chance(drop: float, p: float, n: int, margin: float, alpha: float) ->
         return None
     shown = f"p {p:.2g} for {n} samples"
     if drop > 0:
-        return Outcome.REGRESSED, f"the drop of {drop:.3g} is more than chance ({shown}) and matters ({margin:g})"
+        return (
+            Outcome.REGRESSED,
+            f"the drop of {drop:.3g} is more than chance ({shown}), and at least half of the allowed {margin:g}",
+        )
     return Outcome.IMPROVED, f"better by {-drop:.3g}, more than chance ({shown})"
 
 

@@ -53,6 +53,7 @@ class Pairs:
     codes: Ints
     aggregate: Aggregate | None
     sign: int
+    chance: float | None = None
 
     @property
     def binary(self) -> bool:
@@ -134,7 +135,7 @@ def join(old: Table, new: Table) -> Pairs:
         clusters = tuple(new.clusters[row] for row in kept)
     sign = 1 if new.measurement.higher_is_better else -1
     after = np.where(np.isclose(before, after, rtol=NOISE, atol=0.0), before, after)
-    return Pairs(ids, before, after, group_codes(clusters), new.measurement.aggregate, sign)
+    return Pairs(ids, before, after, group_codes(clusters), new.measurement.aggregate, sign, new.measurement.chance)
 
 
 def _signature_changes(old: Measurement, new: Measurement, differences: Mapping[str, str]) -> str:

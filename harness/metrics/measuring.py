@@ -45,9 +45,10 @@ def measure(
     seeded bootstrap over the samples. The
     order of the samples changes nothing. A score that is not a number makes the measurement a broken run.
     """
+    clusters = _clusters(samples)
     by_id = {
-        sample.id: SampleScore(score, sample.digest, sample.cluster)
-        for sample, score in zip(samples, scores, strict=True)
+        sample.id: SampleScore(score, sample.digest, cluster)
+        for sample, cluster, score in zip(samples, clusters, scores, strict=True)
     }
     table = np.array([by_id[sample_id].values for sample_id in sorted(by_id)], dtype=np.float64)
     broken = [sample_id for sample_id, score in by_id.items() if not all(map(math.isfinite, score.values))]
@@ -72,6 +73,12 @@ def measure(
         limited=samples.limited,
         problems=problems,
     )
+
+
+def _clusters(samples: SampleSet) -> list[str]:
+    """The cluster of each sample: its own, or its digest where it is there twice: twins are one piece of evidence."""
+    times = Counter(sample.digest for sample in samples)
+    return [sample.cluster or (sample.digest if times[sample.digest] > 1 else "") for sample in samples]
 
 
 def require_samples(metric: str, samples: SampleSet) -> None:

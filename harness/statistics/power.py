@@ -24,7 +24,7 @@ def fewest_pairs(alpha: float) -> int:
 def detectable_pairs(n: int, discordant: int, alpha: float, least: float = 0.0) -> float | None:
     """Smallest drop among n pairs that McNemar's test at ``alpha`` finds with a power of 80 %; None if none.
 
-    Assumes pairs as discordant as those observed, or just as discordant as the drop itself makes them.
+    Assumes that pairs flip as they did here, and that the drop comes on top: a worse model still has its usual churn.
     """
     from scipy.optimize import brentq
 
@@ -33,6 +33,7 @@ def detectable_pairs(n: int, discordant: int, alpha: float, least: float = 0.0) 
         return None
     rate = discordant / n
     if discordant > EXACT_PAIRS:
+        rate = min(1.0, rate + _normal_drop(n, rate, alpha))
         return max(smallest, _normal_drop(n, rate, alpha), _material_drop(n, rate, least))
 
     def shortfall(drop: float) -> float:
@@ -53,12 +54,12 @@ def _mcnemar_power(n: int, rate: float, drop: float, alpha: float, least: float)
     import numpy as np
     from scipy.stats import binom
 
-    rate = max(rate, drop)
+    rate = min(1.0, rate + drop)
     pairs = np.arange(binom.ppf(1e-9, n, rate), binom.isf(1e-9, n, rate) + 1)
     significant = binom.isf(alpha, pairs, 0.5)  # the test rejects above this number of lost pairs
     matters = np.ceil((pairs + n * least) / 2 - 1e-9) - 1  # lost - won reaches n * least above this one
     critical = np.maximum(significant, matters)
-    return float(binom.pmf(pairs, n, rate) @ binom.sf(critical, pairs, (rate + drop) / (2 * rate)))
+    return float(binom.pmf(pairs, n, rate) @ binom.sf(critical, pairs, min(1.0, (rate + drop) / (2 * rate))))
 
 
 def _normal_drop(n: int, rate: float, alpha: float) -> float:
