@@ -193,6 +193,7 @@ _INTRODUCTION = """# Remedies for forgetting, side by side
 Each remedy trains the same task from the same base by `python -m harness train`, in a process of its own; the result is
 judged against its base by the rule of the gate. A cell holds the value, in brackets the bounds of its change from the
 base (positive is better), and the verdict. Fewer bits per byte are better, of all else more. One run and one seed each.
+Minutes are those of the clock, of a machine that may have done other work beside.
 The embedded base has never answered anybody: its chat score is what loose text reaches, and no loss of it means much.
 """
 
