@@ -297,6 +297,7 @@ def test_benchmarks_are_gated_recorded_and_compared(project, tmp_path):
     asked = ("--benchmarks", "arc_easy:2,lambada_openai", "--benchmark-dir", str(tmp_path / "data"))
     first = run(project, *asked, "--limit", "10", "--baseline", "main", "--baseline-update")
     assert first.ret == 0
+    assert "arc_easy: 12 samples of" in " ".join(first.stdout.str().split())
     stored = json.loads((project.path / "baselines" / "main" / "baseline.json").read_text(encoding="utf-8"))
     names = ["arc_easy/acc", "arc_easy/acc_norm", "lambada_openai/acc", "lambada_openai/perplexity"]
     assert sorted(stored["measurements"]) == names

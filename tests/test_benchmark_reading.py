@@ -39,6 +39,11 @@ FLAT = (
 
 
 def read(folder, name, **changes):
+    """The samples, without the names of the files, by which alone the layouts differ."""
+    return replace(read_as_it_is(folder, name, **changes), origin="")
+
+
+def read_as_it_is(folder, name, **changes):
     benchmark = replace(benchmark_called(name), **changes)
     return benchmark_samples(benchmark, partial(folder_rows, folder, benchmark))
 
@@ -336,6 +341,14 @@ def test_labels_may_open_with_a_byte_order_mark(original, tmp_path):
     assert read(tmp_path, "piqa") == original("piqa")
 
 
+def test_what_was_read_is_told_by_its_files(tmp_path):
+    as_jsonl(tmp_path / "one", "piqa", own_rows("piqa"))
+    assert read_as_it_is(tmp_path / "one", "piqa").origin == f"{tmp_path}/one/piqa_validation.jsonl"
+    as_shards(tmp_path / "two", "piqa", own_rows("piqa"))
+    first = f"{tmp_path}/two/piqa/default/validation-00000-of-00002.parquet"
+    assert read_as_it_is(tmp_path / "two", "piqa").origin == f"2 files, {first} first"
+
+
 def test_a_query_that_has_its_cue_already_is_given_no_second_one(tmp_path):
     for name, end in {"plain": "", "line": "\n", "cue": "\nAnswer:"}.items():
         row = {"query": f"Question: How far is it?{end}", "choices": ["near", "far"], "gold": 1}
@@ -383,7 +396,7 @@ def test_the_hub_is_asked_for_the_records_path_config_and_split(monkeypatch, tmp
     samples = benchmark_samples(anatomy, partial(Sources((), tmp_path).rows, anatomy))
     assert asked == [("cais/mmlu", "anatomy", "test"), ("cais/mmlu", "anatomy", "dev")]
     OWN["mmlu_anatomy"].write(tmp_path, own_rows("mmlu_anatomy"))
-    assert samples == read(tmp_path, "mmlu_anatomy")
+    assert samples == replace(read(tmp_path, "mmlu_anatomy"), origin="cais/mmlu/anatomy[test]")
 
 
 def test_offline_the_hub_is_refused_in_one_sentence(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,9 @@ from harness.requests import digest_of
 
 BETWEEN = "\n\n"
 """What stands between two shots."""
+
+PLACE = re.compile(r"(:| row )\d+\Z")
+"""What follows a file's name where a row is named."""
 
 Read = Callable[[str], Mapping[str, Sequence[Placed]]]
 """From the name of a split to its rows by subject."""
@@ -41,7 +45,13 @@ def benchmark_samples(benchmark: Benchmark, read: Read) -> SampleSet:
     samples: list[Sample] = []
     for subject, rows in evaluated.items():
         samples += _of_subject(benchmark, subject, rows, pools.get(subject, ()), alone=len(evaluated) == 1)
-    return SampleSet(benchmark.name, tuple(samples), origin=benchmark.path, settings=settings(benchmark))
+    return SampleSet(benchmark.name, tuple(samples), origin=_files(evaluated), settings=settings(benchmark))
+
+
+def _files(evaluated: Mapping[str, Sequence[Placed]]) -> str:
+    """Where the evaluated rows stand, in words; folders may hold several sets that go by one name."""
+    files = list(dict.fromkeys(PLACE.sub("", place) for rows in evaluated.values() for place, _ in rows))
+    return files[0] if len(files) == 1 else f"{len(files)} files, {files[0]} first"
 
 
 def _pools(benchmark: Benchmark, read: Read) -> Mapping[str, Sequence[Placed]]:
