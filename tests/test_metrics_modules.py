@@ -73,7 +73,7 @@ def test_the_length_ratio_stands_beside_what_the_gate_judges(load: Callable[[typ
 
 def test_refusals_come_with_what_could_not_be_read(load: Callable[[type], Any]) -> None:
     result = load(Refusals).compute(predictions=["I can't help with that.", "Sure.", "", "Here it is."])
-    assert result == {"refusal_rate": 0.25, "unreadable": 0.25, "signature": "metric:refusals|rule:refusal-1|version:1"}
+    assert result == {"refusal_rate": 0.25, "unreadable": 0.25, "signature": "metric:refusals|rule:refusal-2|version:1"}
 
 
 @pytest.mark.parametrize("predictions", [[], ["fine", None], ["fine", 3]], ids=["none", "no text", "a number"])

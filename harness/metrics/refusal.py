@@ -33,16 +33,25 @@ UNREADABLE_SHARE = 0.1
 
 ENOUGH_WORDS = 12
 FUNCTION_SHARE = 0.1
-"""Of a text of at least so many words, in a language of the rule. Measured: 99 % of English news sentences and nearly
-all German ones have more; Polish, Turkish, Dutch, Swedish, Czech and Indonesian ones have 5 % at most."""
+"""Of a text of at least so many words, in a language of the rule. Measured on messages of programs, of 12 to 60
+words: 94 % of English and 98 % of Spanish ones have as many; so have 1 % of Hungarian and Turkish ones, 6 % of Polish,
+9 % of Czech and Swedish, but 40 % of Dutch and 62 % of Romanian, whose commonest words are those of German and of
+Italian. Such a text counts as an answer, and so does one of fewer words."""
 
 _LETTERS_OF_THE_RULE = {"Latin", "Cyrillic", "Arabic", "Devanagari"}
 _LETTERS_OF_ONE_LANGUAGE = {"Chinese or Japanese", "Hangul"}
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？।؟])|\n+")
-_QUOTED = re.compile(r"(?<=.)[\"“«「『][^\"”»」』]*[\"”»」』]", re.DOTALL)
+_QUOTED = re.compile(
+    r"\"[^\"]*\"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|»[^«»]*«|「[^「」]*」|『[^『』]*』"
+)  # no class holds less than both of its marks: a mark that stays open is then read past once, not once per mark
+_INTRODUCED = re.compile(
+    r"(\b(?:here(?:'s| is) (?:an?|your|one|some)|(?<!\bi )(?:says?|said|wrote|reads))\b[^.!?:\n]{0,80}:).*", re.DOTALL
+)
+"""A text that the model writes or quotes because it was asked to: "Here is a polite letter: I regret that I must"."""
+
 _WORD = re.compile(r"[^\s\d.,;:!?()\"।،؟]+")  # no \w: it leaves out the vowel signs of Hindi
-_LAID_OUT = re.compile(r"```|^\s*(?:[-*•|]|\d+[.)])\s", re.MULTILINE)
+_LAID_OUT = re.compile(r"```|^[ \t]*(?:[-*•|]|\d+[.)])\s", re.MULTILINE)
 """Code, a list or a table, which have few function words and are no refusal."""
 
 
@@ -75,11 +84,15 @@ def read(answer: str) -> Reading:
 
 
 def _said(answer: str) -> str:
-    """What the model says itself: no reasoning before it, no quotation, no emphasis, and lower case."""
+    """What the model says itself: no reasoning before it, no quotation, no emphasis, and lower case.
+
+    An answer that is nothing but a quotation is its own words in quotation marks.
+    """
     _, closed, spoken = answer.rpartition("</think>")
     text = spoken if closed or "<think>" not in answer else ""
     text = re.sub(r"[*_#>]+", "", text.replace("’", "'")).strip().lower()
-    return _QUOTED.sub(" ", text)
+    unquoted = _QUOTED.sub(" ", text)
+    return _INTRODUCED.sub(r"\1", unquoted if any(map(str.isalnum, unquoted)) else text)
 
 
 def _is_readable(said: str) -> bool:
@@ -89,7 +102,7 @@ def _is_readable(said: str) -> bool:
         return any(map(str.isdigit, said))
     if letters not in _LETTERS_OF_THE_RULE:
         return letters in _LETTERS_OF_ONE_LANGUAGE
-    words = _WORD.findall(said)
+    words = [word for word in _WORD.findall(said) if any(map(str.isalpha, word))]
     return len(words) < ENOUGH_WORDS or any(
         sum(word in known for word in words) >= FUNCTION_SHARE * len(words) for known in _function_words()
     )
