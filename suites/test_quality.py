@@ -20,7 +20,7 @@ def test_answers_are_near_the_references(model, base_model, gate, tasks, answera
     gate(measure(model, tasks), against=base_model and measure(base_model, tasks))
 
 
-def test_the_answers_are_preferred(preferred, gate, note, criterion):
+def test_the_answers_are_preferred(preferred, gate, note):
     for line in preferred.told:
         note(line)
     gate(preferred.tuned, against=preferred.base, called="base model's answers")
