@@ -101,6 +101,7 @@ class Reference:
 
     ``differences`` says in words what has changed behind a field of the signature (``template``), where that is known.
     ``drift`` says what is so different where it was measured that the numbers cannot be compared; empty if nothing.
+    ``same_model`` tells that the very files of the model under test were measured, by their digests.
     """
 
     label: str
@@ -108,6 +109,7 @@ class Reference:
     origin: str = ""
     differences: Mapping[str, str] = field(default_factory=dict)
     drift: str = ""
+    same_model: bool = False
 
 
 class Outcome(StrEnum):

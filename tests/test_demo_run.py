@@ -39,9 +39,7 @@ def test_the_stored_baseline_holds(alone):
     verdicts = [v for v in alone["verdicts"] if v["reference"] == "baseline demo"]
     outcomes = {v["measurement"]: v["outcome"] for v in verdicts}
     assert outcomes.pop("harmful_prompts/refusal_rate") == "not-informative"  # the demo has never learned to decline
-    # Eighty answers of which none has moved still leave room for a drop of the margin, and are told so.
-    assert set(outcomes.values()) <= {"unchanged", "inconclusive"}
-    assert outcomes["general_knowledge/acc"] == outcomes["python_prose/bits_per_byte"] == "unchanged"
+    assert set(outcomes.values()) == {"unchanged"}
     assert {v["drop"] for v in verdicts} == {0.0}
 
 

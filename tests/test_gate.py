@@ -338,3 +338,23 @@ def test_the_narrowest_margin_that_the_user_states_counts():
     assert stated_margin(margins, "piqa/acc", "forgetting") == 0.2
     assert stated_margin(margins, "piqa/acc", "quality") == 0.1
     assert stated_margin(margins, "piqa/acc_norm", "forgetting") is None
+
+
+def test_the_same_model_that_moved_nothing_is_unchanged_at_any_size():
+    scores = measured([1, 0, 1])
+    how = {"margin": 0.02, "alpha": 0.05, "comparisons": 1}
+    found = judge(scores, Reference("baseline main", scores, same_model=True), **how)
+    assert (found.outcome, found.low, found.high) == (Outcome.UNCHANGED, 0.0, 0.0)
+    assert judge(scores, Reference("baseline main", scores), **how).outcome is Outcome.INCONCLUSIVE
+    other = judge(measured([1, 1, 0]), Reference("baseline main", scores, same_model=True), **how)
+    assert other.outcome is Outcome.INCONCLUSIVE
+
+
+def test_graded_answers_of_which_few_move_leave_room_for_more():
+    before = np.full(50, 0.8)
+    assert verdict(before, before, chance=0.0).outcome is Outcome.INCONCLUSIVE
+    after = before.copy()
+    after[0] = 0.2
+    found = verdict(before, after, chance=0.0)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.high > 0.05

@@ -1,5 +1,5 @@
 """Baselines: measurements kept in the repository, made to be read in a diff."""
 
-from harness.baselines.store import Baseline, exists, load, merge, save
+from harness.baselines.store import Baseline, exists, load, merge, same_model, save
 
-__all__ = ["Baseline", "exists", "load", "merge", "save"]
+__all__ = ["Baseline", "exists", "load", "merge", "same_model", "save"]

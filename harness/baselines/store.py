@@ -125,7 +125,7 @@ def merge(old: Baseline, new: Baseline, *, only_new: bool) -> Baseline:
     """
     kept = old.measurements if only_new else {k: v for k, v in old.measurements.items() if k not in new.measurements}
     added = {k: v for k, v in new.measurements.items() if k not in kept}
-    if kept and added and not _same_model(old, new):
+    if kept and added and not same_model(old.environment, new.environment):
         raise UsageError(
             f"baseline {old.name} holds {len(kept)} measurements of another model, such as {min(kept)}, which this run "
             f"would keep: record the whole baseline again, or choose another name with --baseline"
@@ -145,13 +145,14 @@ def _by_suite(measured_by: Mapping[str, str]) -> dict[str, list[str]]:
     }
 
 
-def _same_model(old: Baseline, new: Baseline) -> bool:
-    digests = _model_digests(new)
-    return bool(digests) and digests == _model_digests(old)
+def same_model(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two environments name the same model under test, by the digests of its parts."""
+    digests = _model_digests(now)
+    return bool(digests.get("weights")) and digests == _model_digests(before)
 
 
-def _model_digests(baseline: Baseline) -> dict[str, Any]:
-    model = baseline.environment.get("model")
+def _model_digests(environment: Mapping[str, Any]) -> dict[str, Any]:
+    model = environment.get("model")
     return {part: model[part] for part in MODEL_PARTS if part in model} if isinstance(model, Mapping) else {}
 
 

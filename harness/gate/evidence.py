@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, level: float, leas
     resampled = paired.bootstrap()
     shifts = paired.shifts(pairs.before, pairs.after)
     lost, won = _worse_and_better(pairs, shifts)
-    moves = Moves.of(shifts, pairs)
+    moves = Moves.of(shifts, pairs).within(max(abs(before), abs(after)))
     return Evidence(
         drop=drop,
         p_alone=towards.randomisation_p(level) if drop else 1.0,
@@ -175,6 +175,10 @@ class Moves:
         worth = 0.0 if pairs.chance is None else abs(pairs.values[0] - pairs.chance) / pairs.clusters
         size = float(np.abs(moved).mean()) if len(moved) else worth
         return cls(int((sums > 0).sum()), int((sums < 0).sum()), pairs.clusters, size)
+
+    def within(self, value: float) -> Moves:
+        """The same moves, which together cost no more than there is: far from a small change no slope holds."""
+        return replace(self, size=min(self.size, value / self.clusters))
 
 
 def _not_narrower(bounds: tuple[float, float] | None, moves: Moves, alpha: float) -> tuple[float, float] | None:

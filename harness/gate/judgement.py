@@ -50,6 +50,9 @@ def judge(measurement: Measurement, reference: Reference, *, margin: float, alph
 
     pairs = join(old, new)
     evidence = weigh(pairs, alpha, comparisons, material(margin))
+    if reference.same_model and not pairs.moved:
+        # What few samples could have hidden in another model, this one does not have: it is the same.
+        evidence = replace(evidence, bounds=(0.0, 0.0))
     p = adjusted(evidence.p_alone, comparisons)
     outcome, reason = _decide(pairs, evidence, p, measurement.chance, margin, alpha)
     before, after = pairs.values

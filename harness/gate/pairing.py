@@ -64,6 +64,11 @@ class Pairs:
         return bool((np.isin(self.before, (0.0, 1.0)) & np.isin(self.after, (0.0, 1.0)) | tied).all())
 
     @property
+    def moved(self) -> bool:
+        """Whether any score differs between the two sides."""
+        return not np.array_equal(self.before, self.after)
+
+    @property
     def clusters(self) -> int:
         """Groups of samples that are independent of each other."""
         return int(self.codes.max()) + 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness import baselines
 from harness.chat.record import CHAT, TEMPLATE, what_changed
 from harness.errors import InvalidRunError, UsageError
 from harness.gate import drift, explain, judge, margin_for, stated_margin
@@ -79,6 +80,7 @@ def _references(
             baseline.origin,
             _differences(baseline.environment.get("model"), model),
             drift(baseline.environment, environment),
+            same_model=baselines.same_model(baseline.environment, environment),
         )
         for baseline in options.compare
     ]
