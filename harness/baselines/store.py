@@ -60,7 +60,13 @@ class Baseline:
         """File, day and commit, as far as the environment tells them."""
         date, commit = self.environment.get("date"), self.environment.get("commit")
         facts = ", ".join(fact for fact in (f"{date or ''}", f"commit {commit}" if commit else "") if fact)
-        return f"{self.path / SUMMARY} ({facts})" if facts else str(self.path / SUMMARY)
+        file = _from_here(self.path / SUMMARY)
+        return f"{file} ({facts})" if facts else str(file)
+
+
+def _from_here(path: Path) -> Path:
+    """The path as one would type it: relative where it is below the working folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def load(directory: Path, name: str) -> Baseline:
