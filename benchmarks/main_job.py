@@ -8,8 +8,6 @@ python benchmarks/main_job.py --output docs/benchmarks.md       # and write the 
 from __future__ import annotations
 
 import argparse
-import datetime
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,8 +49,7 @@ def main() -> None:
     known = facts(asked.model, asked.repeats, ROOT)
     show(parts, known)
     if asked.output:
-        command = shlex.join(["python", "benchmarks/main_job.py", *sys.argv[1:]])
-        page = markdown(parts, known, command, datetime.date.today().isoformat())
+        page = markdown(parts, known)
         asked.output.write_text(page, encoding="utf-8")
 
 

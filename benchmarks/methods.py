@@ -8,16 +8,13 @@ python benchmarks/methods.py recipes/smollm2-*.yaml --samples recipes/data/ticke
 from __future__ import annotations
 
 import argparse
-import datetime
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from showing import facts, markdown_table, show_table
+from showing import facts, markdown_table, show_table, written_by
 from starting import ROOT
 from tuned import loaded, manifest_of, sample_sets, trained
 
@@ -92,10 +89,7 @@ def _page(lines: Sequence[Judged], known: Sequence[tuple[str, str]], sets: Mappi
         [
             "# Methods of tuning, side by side",
             "",
-            f"Written on {datetime.date.today().isoformat()} by",
-            "",
-            f"    {shlex.join(['python', 'benchmarks/methods.py', *sys.argv[1:]])}",
-            "",
+            *written_by(),
             "Each recipe was trained by `python -m harness train` in a process of its own, and the result was measured",
             "beside its base. Minutes are those of the training loop, by the clock and by the processor (all threads);",
             "the peak is the resident memory of the whole process.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import resource
+import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -81,16 +83,13 @@ def show_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     Console(width=None if console.is_terminal else 200).print(table)
 
 
-def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]], command: str, date: str) -> str:
+def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
     """Return the same as a Markdown page that names the command and the date."""
     return "\n".join(
         [
             "# Speed of the main job",
             "",
-            f"Written on {date} by",
-            "",
-            f"    {command}",
-            "",
+            *written_by(),
             READING,
             "",
             *markdown_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:"),
@@ -108,6 +107,12 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str
     lines = [head, *rows]
     written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
     return [written[0], f"|{rule}|", *written[1:]]
+
+
+def written_by() -> list[str]:
+    """Return the lines of a page that say when it was written, and by which command: the one that runs."""
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return [f"Written on {datetime.date.today().isoformat()} by", "", f"    {command}", ""]
 
 
 def _processor() -> str:
