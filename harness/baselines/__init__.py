@@ -1,5 +1,6 @@
 """Baselines: measurements kept in the repository, made to be read in a diff."""
 
-from harness.baselines.store import Baseline, exists, load, merge, same_model, save
+from harness.baselines.baseline import Baseline, merge, same_model
+from harness.baselines.store import exists, load, save
 
 __all__ = ["Baseline", "exists", "load", "merge", "same_model", "save"]
