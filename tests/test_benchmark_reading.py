@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import zipfile
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +23,7 @@ from harness.dataset.rows_and_samples import RowsAndSamples
 from harness.errors import DataError, NetworkError, UsageError
 from harness.metrics.general import measure_of
 from harness.requests import scored_pairs
+from wheel_files import next_download
 
 FLAT = (
     "piqa",
@@ -239,22 +239,7 @@ def test_translations_of_one_item_share_a_cluster(tmp_path):
 @pytest.fixture
 def published(monkeypatch):
     """Put files, {name in the wheel: bytes}, into a wheel that the next download brings; returns the downloads made."""
-
-    def publish(files):
-        downloads = []
-
-        def download(package, folder):
-            downloads.append(package)
-            wheel = folder / "some_data-1.0-py3-none-any.whl"
-            with zipfile.ZipFile(wheel, "w") as archive:
-                for name, content in files.items():
-                    archive.writestr(name, content)
-            return wheel
-
-        monkeypatch.setattr(wheels, "download", download)
-        return downloads
-
-    return publish
+    return partial(next_download, monkeypatch, wheels, "some_data-1.0-py3-none-any.whl")
 
 
 def test_a_wheel_is_fetched_once_and_only_its_data_is_kept(published, tmp_path):

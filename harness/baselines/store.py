@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.fields import Record, damaged, parsed
 from harness.baselines.baseline import SUMMARY, Baseline
+from harness.baselines.fields import Record, damaged, parsed
 from harness.errors import BaselineError
 from harness.records import Measurement, SampleScore
 

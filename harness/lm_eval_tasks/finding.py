@@ -42,7 +42,7 @@ _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """A group has dozens of files, which libyaml reads ten times as fast, where PyYAML was built with it."""
 
 
-class _Loader(_Safe):  # type: ignore[misc]
+class _Loader(_Safe):  # type: ignore[misc]  # which of the two it is shows at run time only
     """Safe YAML, with lm-eval's tag for functions."""
 
 
