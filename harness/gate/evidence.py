@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from harness.gate.moves import Moves, not_narrower, not_smaller
 from harness.gate.pairing import Pairs
 from harness.records import Aggregate
 from harness.statistics import (
@@ -91,15 +92,16 @@ def _mean(pairs: Pairs, alpha: float, level: float, least: float) -> Evidence:
     drop = float(differences.mean())
     towards = differences if drop > 0 else -differences
     moves = Moves.of(differences / len(differences), pairs)
-    # A t interval of rates that agree everywhere has no width; Tango's tells how few clusters agreed.
-    agree = pairs.binary and not lost and not won
+    if pairs.binary and not lost and not won:
+        # A t interval of rates that agree everywhere has no width; Tango's tells how few clusters agreed.
+        bounds: tuple[float, float] | None = tango_bounds(0, 0, pairs.clusters, alpha)
+    else:
+        bounds = not_narrower(mean_bounds(differences, pairs.codes, alpha), moves, alpha)
     return Evidence(
         drop=drop,
         p_alone=sign_flip_p(towards, pairs.codes, level),
-        bounds=tango_bounds(0, 0, pairs.clusters, alpha)
-        if agree
-        else _not_narrower(mean_bounds(differences, pairs.codes, alpha), moves, alpha),
-        detectable=_not_smaller(_detectable_mean(pairs, level, least), moves, level, least),
+        bounds=bounds,
+        detectable=not_smaller(_detectable_mean(pairs, level, least), moves, level, least),
         lost=lost,
         won=won,
     )
@@ -128,15 +130,13 @@ def _corpus(pairs: Pairs, aggregate: Aggregate, alpha: float, level: float, leas
     shifts = paired.shifts(pairs.before, pairs.after)
     lost, won = _worse_and_better(pairs, shifts)
     moves = Moves.of(shifts, pairs).within(max(abs(before), abs(after)))
+    bounds = None if pairs.clusters < 2 else _wide(drop, resampled, pairs.clusters, alpha)
+    by_spread = detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level, least)
     return Evidence(
         drop=drop,
         p_alone=towards.randomisation_p(level) if drop else 1.0,
-        bounds=None
-        if pairs.clusters < 2
-        else _not_narrower(_wide(drop, resampled, pairs.clusters, alpha), moves, alpha),
-        detectable=_not_smaller(
-            detectable_difference(float(resampled.std(ddof=1)), pairs.clusters, level, least), moves, level, least
-        ),
+        bounds=not_narrower(bounds, moves, alpha),
+        detectable=not_smaller(by_spread, moves, level, least),
         lost=lost,
         won=won,
     )
@@ -152,51 +152,6 @@ def _wide(drop: float, resampled: Floats, groups: int, alpha: float) -> tuple[fl
     reach = float(t.isf(alpha, groups - 1) / norm.isf(alpha)) * math.sqrt(groups / (groups - 1))
     low, high = np.quantile(resampled, [alpha, 1 - alpha])
     return drop + reach * (float(low) - drop), drop + reach * (float(high) - drop)
-
-
-@dataclass(frozen=True)
-class Moves:
-    """Clusters that got worse and better, of how many, and what such a move adds to the drop.
-
-    Where few answers change, their spread does not say how many might have: that is a rate, as flips are. Where none
-    has, a move is taken to cost what a sample is worth: its part of the value above chance.
-    """
-
-    lost: int
-    won: int
-    clusters: int
-    size: float
-
-    @classmethod
-    def of(cls, shifts: Floats, pairs: Pairs) -> Moves:
-        """From what each sample (n,) adds to the drop."""
-        sums = np.bincount(pairs.codes, weights=shifts)
-        moved = sums[sums != 0]
-        worth = 0.0 if pairs.chance is None else abs(pairs.values[0] - pairs.chance) / pairs.clusters
-        size = float(np.abs(moved).mean()) if len(moved) else worth
-        return cls(int((sums > 0).sum()), int((sums < 0).sum()), pairs.clusters, size)
-
-    def within(self, value: float) -> Moves:
-        """The same moves, which together cost no more than there is: far from a small change no slope holds."""
-        return replace(self, size=min(self.size, value / self.clusters))
-
-
-def _not_narrower(bounds: tuple[float, float] | None, moves: Moves, alpha: float) -> tuple[float, float] | None:
-    """Bounds that leave room for as many moves as so many clusters could have hidden."""
-    if bounds is None or not moves.size:
-        return bounds
-    low, high = tango_bounds(moves.lost, moves.won, moves.clusters, alpha)
-    whole = moves.size * moves.clusters
-    return min(bounds[0], low * whole), max(bounds[1], high * whole)
-
-
-def _not_smaller(by_spread: float | None, moves: Moves, level: float, least: float) -> float | None:
-    """The larger of two answers: by the spread of the differences, and by how many clusters would have to move."""
-    if not moves.size:
-        return by_spread
-    whole = moves.size * moves.clusters
-    by_moves = detectable_pairs(moves.clusters, moves.lost + moves.won, level, min(1.0, least / whole))
-    return None if by_moves is None else max(by_spread or 0.0, by_moves * whole)
 
 
 def _worse_and_better(pairs: Pairs, drops: Floats) -> tuple[tuple[str, ...], tuple[str, ...]]:

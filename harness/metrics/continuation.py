@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from harness.errors import DataError
 from harness.metrics.choice import undefined_likelihoods
 from harness.metrics.measuring import measure, ratio, require_one_each, require_samples
 from harness.models.base import LogLikelihood, Model
-from harness.records import Measurement, SampleSet
+from harness.records import Measurement, Sample, SampleSet
 from harness.requests import scored_pairs
 
 
@@ -20,15 +22,7 @@ def foreseen(model: Model, samples: SampleSet, *, chat: bool = False) -> Measure
     Raises:
         DataError: a sample without an ending.
     """
-    replies = _endings("acc", model, samples, chat)
-    return measure(
-        "acc",
-        samples,
-        [(float(reply.greedy),) for reply in replies],
-        signature=_signature(model, chat),
-        chance=0.0,
-        problems=_undefined(replies, samples),
-    )
+    return _measured("acc", _foreseen, model, samples, chat, chance=0.0)
 
 
 def ending_perplexity(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
@@ -37,15 +31,7 @@ def ending_perplexity(model: Model, samples: SampleSet, *, chat: bool = False) -
     Raises:
         DataError: a sample without an ending.
     """
-    replies = _endings("perplexity", model, samples, chat)
-    return measure(
-        "perplexity",
-        samples,
-        [(reply.total,) for reply in replies],
-        signature=f"level:corpus|unit:ending|{_signature(model, chat)}",
-        aggregate=_perplexity,
-        problems=_undefined(replies, samples),
-    )
+    return _measured("perplexity", _total, model, samples, chat, "level:corpus|unit:ending|", aggregate=_perplexity)
 
 
 def ending_bits_per_byte(model: Model, samples: SampleSet, *, chat: bool = False) -> Measurement:
@@ -54,18 +40,39 @@ def ending_bits_per_byte(model: Model, samples: SampleSet, *, chat: bool = False
     Raises:
         DataError: a sample without an ending.
     """
-    replies = _endings("bits_per_byte", model, samples, chat)
+    return _measured("bits_per_byte", _bits_and_bytes, model, samples, chat, "level:corpus|unit:byte|", aggregate=ratio)
+
+
+def _measured(
+    metric: str,
+    score: Callable[[Sample, LogLikelihood], tuple[float, ...]],
+    model: Model,
+    samples: SampleSet,
+    chat: bool,
+    level: str = "",
+    **how: Any,
+) -> Measurement:
+    replies = _endings(metric, model, samples, chat)
     return measure(
-        "bits_per_byte",
+        metric,
         samples,
-        [
-            (-reply.total / math.log(2), float(len(sample.ending.encode())))
-            for sample, reply in zip(samples, replies, strict=True)
-        ],
-        signature=f"level:corpus|unit:byte|{_signature(model, chat)}",
-        aggregate=ratio,
+        [score(sample, reply) for sample, reply in zip(samples, replies, strict=True)],
+        signature=level + _signature(model, chat),
         problems=_undefined(replies, samples),
+        **how,
     )
+
+
+def _foreseen(_sample: Sample, reply: LogLikelihood) -> tuple[float, ...]:
+    return (float(reply.greedy),)
+
+
+def _total(_sample: Sample, reply: LogLikelihood) -> tuple[float, ...]:
+    return (reply.total,)
+
+
+def _bits_and_bytes(sample: Sample, reply: LogLikelihood) -> tuple[float, ...]:
+    return -reply.total / math.log(2), float(len(sample.ending.encode()))
 
 
 def _endings(metric: str, model: Model, samples: SampleSet, chat: bool) -> list[LogLikelihood]:
