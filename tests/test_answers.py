@@ -13,6 +13,7 @@ from harness.inspection import answers
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
+from harness.models.weights import InMemory
 from harness.references import parse_reference
 
 SAMPLES = sample_set(
@@ -38,7 +39,7 @@ def loaded(tmp_path_factory):
 
 def engine(loaded, kind=LocalModel, **changes):
     """A fresh engine over the same weights, that has answered nothing yet."""
-    parts = {"name": "x", "module": loaded.module, "tokenizer": loaded.tokenizer}
+    parts = {"name": "x", "weights": loaded.weights, "tokenizer": loaded.tokenizer}
     return kind(**(parts | {"stop_ids": loaded.stop_ids, "budget": loaded.budget} | changes))
 
 
@@ -120,7 +121,7 @@ class Flipping(LocalModel):
 def test_a_near_tie_may_flip_and_a_clear_lead_may_not(loaded):
     module = copy.deepcopy(loaded.module)
     prompt = SAMPLES.samples[0].messages
-    flipping = engine(loaded, Flipping, module=module)
+    flipping = engine(loaded, Flipping, weights=InMemory(module))
     logits = answers._next_logits(flipping, prompt, ())
     flipping.first, flipping.second = logits.topk(2).indices.tolist()
     few = sample_set(SAMPLES.samples[0], SAMPLES.samples[0])
@@ -135,11 +136,11 @@ def test_rows_without_a_token_must_not_be_likely(loaded):
     padded.resize_token_embeddings(len(loaded.tokenizer) + 16)
     with torch.no_grad():
         padded.get_output_embeddings().weight[len(loaded.tokenizer) :] = 0
-    hidden = engine(loaded, module=padded)
+    hidden = engine(loaded, weights=InMemory(padded))
     before = answers.answers_stay_in_the_vocabulary(hidden, SAMPLES)
     with torch.no_grad():
         padded.get_output_embeddings().weight[len(loaded.tokenizer) :] = 10 * padded.get_output_embeddings().weight[5]
-    (finding, *_) = answers.answers_stay_in_the_vocabulary(engine(loaded, module=padded), SAMPLES)
+    (finding, *_) = answers.answers_stay_in_the_vocabulary(engine(loaded, weights=InMemory(padded)), SAMPLES)
     assert "no token for" in finding.what
     assert before == []
 

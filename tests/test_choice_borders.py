@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fake_model import sample, sample_set
 from harness.inspection.choices import choices_are_scored_whole, prompts_end_in_no_space
 from harness.models.local import LocalModel
+from harness.models.weights import InMemory
 from harness.zoo.engines import demo_model
 from tokenizer_kinds import TOKENIZERS
 
@@ -63,7 +64,7 @@ def a_model_that_joins(*joined):
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     module = LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **sizes)).eval()
     torch.nn.init.zeros_(module.lm_head.weight)
-    return LocalModel("joins", module, tokenizer, frozenset(), demo_model("base").budget)
+    return LocalModel("joins", InMemory(module), tokenizer, frozenset(), demo_model("base").budget)
 
 
 def test_a_choice_that_wins_by_a_token_shared_with_the_prompt_is_found():

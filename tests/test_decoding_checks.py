@@ -13,6 +13,7 @@ from harness.inspection import decoding
 from harness.metrics.sameness import LEAST_ANSWERS, same_likelihoods
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
+from harness.models.weights import InMemory
 from harness.references import parse_reference
 from harness.zoo.eval_engines import PaddedOnTheLeft, PaddingIsRead
 
@@ -34,7 +35,7 @@ def tuned(tmp_path_factory):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_sound_engine_passes_in_every_precision(check, dtype, tuned):
-    model = replace(tuned, module=copy.deepcopy(tuned.module).to(dtype))
+    model = replace(tuned, weights=InMemory(copy.deepcopy(tuned.module).to(dtype)))
     assert check(model, SAMPLES) == []
 
 
@@ -47,7 +48,7 @@ def test_a_cache_that_forgets_is_found(tuned):
     """The config states a window that the model does not have, and transformers' cache believes it."""
     module = copy.deepcopy(tuned.module)
     module.config.sliding_window = 12
-    (finding,) = decoding.answers_do_not_depend_on_the_cache(replace(tuned, module=module), SAMPLES)
+    (finding,) = decoding.answers_do_not_depend_on_the_cache(replace(tuned, weights=InMemory(module)), SAMPLES)
     assert finding.what == "the next token depends on the cache"
     assert "nats" in finding.found
 
@@ -55,7 +56,7 @@ def test_a_cache_that_forgets_is_found(tuned):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_padding_that_is_read_is_found_in_likelihoods(dtype, tuned):
     module = copy.deepcopy(tuned.module).to(dtype)
-    parts = {"name": "x", "module": module, "tokenizer": tuned.tokenizer, "stop_ids": tuned.stop_ids}
+    parts = {"name": "x", "weights": InMemory(module), "tokenizer": tuned.tokenizer, "stop_ids": tuned.stop_ids}
     found = decoding.likelihoods_do_not_depend_on_their_batch(PaddingIsRead(**parts, budget=tuned.budget), SAMPLES)
     assert found
     assert "as when it is asked alone" in found[0].expected

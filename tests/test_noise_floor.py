@@ -55,7 +55,7 @@ def test_a_sound_engine_has_a_floor_of_rounding(model):
 
 
 def test_an_engine_that_mixes_up_a_batch_is_found(model):
-    floor = floor_of(Misread(model.name, model.module, model.tokenizer, model.stop_ids, model.budget))
+    floor = floor_of(Misread(model.name, model.weights, model.tokenizer, model.stop_ids, model.budget))
     assert floor.flips > floor.questions / 2
     (finding,) = scores_depend_on_their_batch(floor, "colours")
     assert "scores depend on the batch" in str(finding)

@@ -64,7 +64,7 @@ def answers_do_not_depend_on_the_cache(model: Model, samples: SampleSet) -> list
     answers, cached = _through_the_cache(model, prompts)
     whole = logits_of(model.module, [prompt + answer[:-1] for prompt, answer in zip(prompts, answers, strict=True)])
     apart = distance([logits[-len(ids) :] for logits, ids in zip(whole, answers, strict=True)], cached)
-    allowed = FLOORS.get(str(model.module.dtype).removeprefix("torch."), max(FLOORS.values()))
+    allowed = FLOORS.get(model.dtype, max(FLOORS.values()))
     if apart.kl <= allowed:
         return []
     number, at = apart.where

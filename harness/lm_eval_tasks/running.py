@@ -18,7 +18,6 @@ from harness.lm_eval_tasks.sets import TaskSet
 from harness.lm_eval_tasks.signature import TaskRun, template_name
 from harness.models.files import first_line
 from harness.models.local import LocalModel
-from harness.models.virtual_tokens import virtual_tokens
 
 SEED, SHOTS_SEED = 0, 1234
 """lm-eval's own defaults, so that the same shots are drawn."""
@@ -145,7 +144,7 @@ def _engine(model: LocalModel) -> Any:
         tokenizer=copy.deepcopy(model.tokenizer),
         batch_size=model.budget.rows or max(1, model.budget.tokens // TYPICAL_TOKENS),
     )
-    engine._max_length = engine.max_length - virtual_tokens(model.module)
+    engine._max_length = engine.max_length - model.weights.virtual_tokens
     return engine
 
 

@@ -17,7 +17,8 @@ from harness.models.batches import Budget, Track, silently
 from harness.models.fetch import Access
 from harness.models.files import ModelFiles, first_line, read_files
 from harness.models.local import LocalModel
-from harness.models.stated_ids import stop_ids_of
+from harness.models.weight_files import stored_dtypes
+from harness.models.weights import OnDemand
 from harness.provenance import WEIGHTS, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust
 
@@ -43,7 +44,7 @@ class LoadOptions:
 
 
 def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
-    """Load the model and its tokenizer and see that they fit.
+    """The model of a reference, its weights to be read when it is first asked.
 
     Raises ModelError where the checkpoint's parts contradict each other, UsageError where one is not to be had.
     """
@@ -52,20 +53,27 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
 
 
 def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
-    """Load the weights that belong to the files, and see that they fit; raises ModelError where they do not."""
+    """The model of these files. Reading its weights raises ModelError where they do not fit to the rest."""
     device = _device(options.device)
-    digests = {"weights": files_digest(files.base or files.folder, WEIGHTS)}
-    module = _module(files.base or files.folder, files.base_name or files.name, files.config, device, options)
+    whole = files.base or files.folder
+    digests = {"weights": files_digest(whole, WEIGHTS)}
+    adapter = None
     if files.base is not None:
         digests["adapter"] = files_digest(files.folder, WEIGHTS)
-        _resize(module, files.vocab_rows)
-        module = _with_adapter(module, files.folder, files.name)
-    _check_vocabulary(files.name, module, files.tokenizer)
+        adapter = adapter_config(files.folder)
+    dtype = _dtype(options.dtype, device, files.config, whole)
+    weights = OnDemand(
+        config=files.config,
+        device=device,
+        dtype=dtype,
+        virtual_tokens=int(adapter.num_virtual_tokens) if adapter is not None and adapter.is_prompt_learning else 0,
+        read=lambda: _read(files, device, dtype, options.trust),
+    )
     return LocalModel(
         name=files.name,
-        module=module,
+        weights=weights,
         tokenizer=files.tokenizer,
-        stop_ids=stop_ids_of(module.generation_config, files.tokenizer),
+        stop_ids=files.stop_ids,
         budget=Budget(TOKENS.get(device.type, TOKENS["cuda"]), options.batch_size),
         notes=files.notes,
         digests=digests | dict(files.digests),
@@ -73,36 +81,60 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
     )
 
 
+def _read(files: ModelFiles, device: torch.device, dtype: torch.dtype, trust: Trust) -> Any:
+    """Read the weights, and see that all parts fit together."""
+    module = _module(files.base or files.folder, files.base_name or files.name, files.config, device, dtype, trust)
+    if files.base is not None:
+        _resize(module, files.vocab_rows)
+        module = _with_adapter(module, files.folder, files.name)
+    _check_vocabulary(files.name, module, files.tokenizer)
+    return module
+
+
 def _device(text: str) -> torch.device:
     if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        text = "cuda" if torch.cuda.is_available() else "cpu"
     if text.startswith("cuda") and not torch.cuda.is_available():
         raise ModelReferenceError(f"--device {text}: torch sees no GPU here; use --device cpu.")
     try:
-        return torch.device(text)
+        device = torch.device(text)
     except RuntimeError:
         raise ModelReferenceError(f"--device {text}: torch knows no such device; use auto, cpu or cuda.") from None
+    return torch.device(device.type, 0) if device.index is None and device.type != "cpu" else device
 
 
-def _dtype(text: str, device: torch.device) -> torch.dtype | str:
+def _dtype(text: str, device: torch.device, config: Any, folder: Path) -> torch.dtype:
     """In ``auto``, the CPU computes in float32 (half precision is slower there and noisier), a GPU as stored."""
-    if text == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    dtype = getattr(torch, text)
+    if text != "auto":
+        dtype = getattr(torch, text)
+    elif device.type == "cpu":
+        dtype = torch.float32
+    else:
+        dtype = _stored_dtype(config, folder)
     if not isinstance(dtype, torch.dtype):
         raise ModelReferenceError(f"--dtype {text}: use auto, float32, float16 or bfloat16.")
     return dtype
 
 
-def _module(folder: Path, name: str, config: Any, device: torch.device, options: LoadOptions) -> Any:
+def _stored_dtype(config: Any, folder: Path) -> torch.dtype:
+    """What the config says, as transformers takes it; else the finest that any matrix is stored in."""
+    stated = getattr(config, "dtype", None)
+    if isinstance(stated, torch.dtype):
+        return stated
+    stored = {getattr(torch, name, None) for name in stored_dtypes(folder)}
+    floating = [dtype for dtype in stored if isinstance(dtype, torch.dtype) and dtype.is_floating_point]
+    return max(floating, key=lambda dtype: dtype.itemsize, default=torch.float32)
+
+
+def _module(folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype, trust: Trust) -> Any:
     try:
         # Without an attention kernel of their own some models fall back to eager; sdpa is exact and everywhere.
         module, info = AutoModelForCausalLM.from_pretrained(
             folder,
             config=copy.deepcopy(config),  # loading writes into it
-            dtype=_dtype(options.dtype, device),
-            use_safetensors=None if options.trust.pickle else True,
-            trust_remote_code=options.trust.remote_code,
+            dtype=dtype,
+            use_safetensors=None if trust.pickle else True,
+            trust_remote_code=trust.remote_code,
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

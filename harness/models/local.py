@@ -16,7 +16,7 @@ from harness.models.likelihood import score
 from harness.models.sampling import Sampling, drawn
 from harness.models.stop_strings import StopStrings
 from harness.models.tokens import encode, rolling_windows, split_pair
-from harness.models.virtual_tokens import virtual_tokens
+from harness.models.weights import Weights
 from harness.records import Message, Messages
 
 Answer = TypeVar("Answer")
@@ -27,14 +27,14 @@ LONGEST_WINDOW = 8192
 
 @dataclass
 class LocalModel:
-    """A loaded checkpoint. ``module`` is the transformers model in evaluation mode.
+    """A checkpoint to be asked. Its ``weights`` are read when an answer first needs them, and copies share them.
 
     ``stop_ids`` are those of the checkpoint's own generation config: the model is asked as it would be served.
     ``notes`` says what had to be assumed when it was loaded; ``digests`` names its weights, tokenizer and template.
     """
 
     name: str
-    module: Any
+    weights: Weights
     tokenizer: Any
     stop_ids: frozenset[int]
     budget: Budget
@@ -42,6 +42,21 @@ class LocalModel:
     digests: dict[str, str] = field(default_factory=dict)
     track: Track = silently
     _answered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def module(self) -> Any:
+        """The transformers model in evaluation mode; whatever is wrong with its weights is raised here."""
+        return self.weights.module
+
+    @property
+    def device(self) -> str:
+        """Where the model computes, as torch writes it; known without its weights."""
+        return str(self.weights.device)
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in, as ``float32``; known without its weights."""
+        return str(self.weights.dtype).removeprefix("torch.")
 
     @property
     def template_digest(self) -> str:
@@ -56,8 +71,8 @@ class LocalModel:
     @property
     def longest(self) -> int:
         """How many tokens of a text fit into one forward pass."""
-        stated = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or LONGEST_WINDOW
-        return int(min(stated, LONGEST_WINDOW)) - virtual_tokens(self.module)
+        stated = getattr(self.weights.config.get_text_config(), "max_position_embeddings", None) or LONGEST_WINDOW
+        return int(min(stated, LONGEST_WINDOW)) - self.weights.virtual_tokens
 
     def generate(
         self, prompts: Sequence[Messages | str], *, max_new_tokens: int, stop: Sequence[str] = ()

@@ -13,6 +13,7 @@ from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
 from harness.models.stop_strings import StopStrings
+from harness.models.weights import InMemory
 from harness.records import Messages, Sample, SampleSet
 from harness.references import parse_reference
 
@@ -50,8 +51,9 @@ def engine(
 ) -> LocalModel:
     """The tuned demo in an engine of this kind; ``module`` and ``stop_ids`` take the place of its own."""
     demo = tuned_demo()
+    weights = demo.weights if module is None else InMemory(module)
     stops = demo.stop_ids if stop_ids is None else stop_ids
-    return kind(demo.name, demo.module if module is None else module, demo.tokenizer, stops, demo.budget, **more)
+    return kind(demo.name, weights, demo.tokenizer, stops, demo.budget, **more)
 
 
 class OneByOne(LocalModel):

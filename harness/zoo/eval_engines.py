@@ -18,6 +18,7 @@ from harness.metrics.sameness import same_answers, same_likelihoods
 from harness.models.base import LogLikelihood
 from harness.models.local import LocalModel
 from harness.models.tokens import split_pair
+from harness.models.weights import InMemory
 from harness.records import Finding, Messages, Sample, SampleSet
 from harness.zoo.engines import QUESTIONS, SAMPLES, OneByOne, demo_model, engine, tuned_demo
 from harness.zoo.exhibit import Fault, Setup, Trap
@@ -130,7 +131,7 @@ def _hardly_tuned() -> Setup:
         module = copy.deepcopy(base.module)
         with torch.no_grad():
             module.model.norm.weight *= 1 + 1e-6
-        tuned = replace(base, module=module, digests={**base.digests, "weights": "tuned"})
+        tuned = replace(base, weights=InMemory(module), digests={**base.digests, "weights": "tuned"})
         return same_likelihoods(tuned, base, CHOSEN) + alarms(acc(tuned, CHOSEN), acc(base, CHOSEN))
 
     return Setup(more={LIKELIHOODS: find})

@@ -63,7 +63,7 @@ class EndsAtOnce(LocalModel):
 
 def _answering(kind: type[LocalModel] = LocalModel) -> Setup:
     model = tuned_demo()
-    asked = kind(model.name, model.module, model.tokenizer, model.stop_ids, model.budget)
+    asked = kind(model.name, model.weights, model.tokenizer, model.stop_ids, model.budget)
     return Setup(model=asked, samples=SAMPLES)
 
 

@@ -96,7 +96,7 @@ def _virtual_tokens(kind: type[LocalModel]) -> Setup:
     config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     delivery = delivered(saved(adapted(base(), config=config, strength=1.0), base()))
     model = in_float32(delivery.files, delivery)
-    asked = kind(model.name, model.module, model.tokenizer, model.stop_ids, model.budget)
+    asked = kind(model.name, model.weights, model.tokenizer, model.stop_ids, model.budget)
     return Setup(delivery=delivery, model=asked, samples=SAMPLES)
 
 
