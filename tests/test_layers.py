@@ -22,6 +22,7 @@ LAYERS = {
     "harness.rows": 1,
     "harness.prose": 1,
     "harness.once": 1,
+    "harness.store": 1,
     "harness.wheels": 1,
     "harness.benchmarks": 1,
     "harness.journal": 1,
