@@ -71,36 +71,42 @@ def test_the_base_is_the_one_trained_on(adapter_delivery, no_findings, note):
     no_findings(adapter_origin.the_base_is_the_one_trained_on(adapter_delivery, note))
 
 
+@pytest.mark.weights
 def test_the_model_equals_what_it_was_made_from(delivery_with_original, no_findings, note):
     from harness.handover import equality
 
     no_findings(equality.the_model_equals_what_it_was_made_from(delivery_with_original, note))
 
 
+@pytest.mark.weights
 def test_the_adapter_changes_something(adapter_delivery, no_findings, note):
     from harness.handover import adapter
 
     no_findings(adapter.the_adapter_changes_something(adapter_delivery, note))
 
 
+@pytest.mark.weights
 def test_the_base_without_its_adapter_is_the_base(adapter_delivery, no_findings, note):
     from harness.handover import adapter
 
     no_findings(adapter.the_base_without_its_adapter_is_the_base(adapter_delivery, note))
 
 
+@pytest.mark.weights
 def test_padding_does_not_change_the_model(adapter_delivery, no_findings, note):
     from harness.handover import adapter
 
     no_findings(adapter.padding_does_not_change_the_model(adapter_delivery, note))
 
 
+@pytest.mark.weights
 def test_merging_keeps_the_model(adapter_delivery, no_findings, note):
     from harness.handover import adapter
 
     no_findings(adapter.merging_keeps_the_model(adapter_delivery, note))
 
 
+@pytest.mark.weights
 def test_a_fresh_process_loads_the_same_model(adapter_delivery, no_findings, note):
     from harness.handover import adapter
 

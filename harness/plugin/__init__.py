@@ -11,9 +11,12 @@ from harness.errors import HarnessError, UsageError
 from harness.plugin import collecting, finishing, gathering
 from harness.plugin.arguments import add_options
 from harness.plugin.options import read_options
-from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.plugin.ordering import WEIGHTS
+from harness.plugin.state import ANSWERS, CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.store import Store
 
 pytest_plugins = (
+    "harness.plugin.ordering",
     "harness.plugin.fixtures.checkpoint",
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
@@ -27,7 +30,11 @@ pytest_plugins = (
     "harness.plugin.fixtures.saying",
 )
 
-MARKERS = gathering.SUITES | {"preflight": "all that can be said before training", "slow": "takes minutes"}
+MARKERS = gathering.SUITES | {
+    "preflight": "all that can be said before training",
+    "slow": "takes minutes",
+    WEIGHTS: "loads weights, though no fixture of it shows that",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     config.stash[PROCESS] = Records()
     config.stash[SESSION] = Records()
+    config.stash[ANSWERS] = Store(config.stash[OPTIONS].cache / "answers", notes=config.stash[PROCESS].notes)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "sft-controller")
 
