@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import subprocess
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
-from showing import facts, markdown, show
+from showing import READING, facts, page, show
 from starting import ROOT
 from timing import Part, in_turns, seconds, stopwatch
 
@@ -45,11 +44,7 @@ def main() -> None:
     known = facts(asked.model, asked.repeats, ROOT)
     show(parts, known)
     if asked.output:
-        page = markdown(parts, known)
-        page = page.replace("of the main job", "before a training", 1)
-        # What the page of the main job says of its parts is about other parts.
-        page = re.sub(r" Likelihood counts.*?quickest\.", "", page, count=1, flags=re.DOTALL)
-        asked.output.write_text(page, encoding="utf-8")
+        asked.output.write_text(page("Speed before a training", READING, parts, known), encoding="utf-8")
 
 
 def made_rows(count: int) -> list[dict[str, object]]:

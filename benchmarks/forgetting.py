@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from showing import facts, markdown_table, show_table, written_by
+from showing import facts, markdown_table, put_section, show_table, written_by
 from starting import ROOT
 from tuned import loaded, manifest_of, sample_sets, trained
 
@@ -107,7 +107,7 @@ def main() -> None:
     known = facts(task.base, 1, ROOT)
     show_table(_heads(lines), map(_cells, lines))
     if asked.output:
-        _write(asked.output, asked.model, lines, base, sets, known)
+        put_section(asked.output, _INTRODUCTION, _section(asked.model, lines, base, sets, known))
 
 
 def _trained(folder: Path, name: str, task: Task, keys: Mapping[str, Any]) -> Path:
@@ -168,23 +168,6 @@ def _heads(lines: Sequence[Line]) -> tuple[str, ...]:
     return ("remedy", "minutes", "peak MiB", *lines[0].verdicts)
 
 
-def _write(
-    path: Path,
-    model: str,
-    lines: Sequence[Line],
-    base: Mapping[str, Measurement],
-    sets: Mapping[str, SampleSet],
-    known: Sequence[tuple[str, str]],
-) -> None:
-    """Put this model's section into the page, in the place of an older one."""
-    heading = f"## {model}"
-    before = path.read_text(encoding="utf-8") if path.is_file() else _INTRODUCTION
-    kept = [part for part in before.split("\n## ")[1:] if not f"## {part}".startswith(heading + "\n")]
-    section = _section(heading, lines, base, sets, known)
-    parts = sorted([section.removeprefix("## "), *kept])
-    path.write_text(_INTRODUCTION + "".join(f"\n## {part.strip()}\n" for part in parts), encoding="utf-8")
-
-
 _INTRODUCTION = """# Remedies for forgetting, side by side
 
 Each remedy trains the same task from the same base by `python -m harness train`, in a process of its own; the result is
@@ -196,7 +179,7 @@ The embedded base has never answered anybody: its chat score is what loose text 
 
 
 def _section(
-    heading: str,
+    model: str,
     lines: Sequence[Line],
     base: Mapping[str, Measurement],
     sets: Mapping[str, SampleSet],
@@ -208,7 +191,7 @@ def _section(
     heads = _heads(lines)
     return "\n".join(
         [
-            heading,
+            model,
             "",
             *written_by(),
             f"Samples: {counts}.",

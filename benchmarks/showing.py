@@ -19,13 +19,11 @@ from timing import Part
 
 from harness.provenance import commit, versions
 
-COLUMNS = ("part", "way", "median s", "min", "max", "tokens/s", "harness is")
+COLUMNS = ("part", "way", "median s", "min", "max", "tokens/s", "harness is", "peak MiB")
 
 READING = """\
 All ways of a part run in turns in one process, on the same items. "harness is" sets the harness beside the way of that
-line: 2.00x means that it needs half the time; it is the median of the ratios within each round. Likelihood counts the
-tokens of every question with every choice, generation the new tokens, training the tokens without padding; each from
-text to answer. Of the plain batch shapes that were tried, the table shows the quickest."""
+line: 2.00x means that it needs half the time; it is the median of the ratios within each round."""
 
 SHOWN_VERSIONS = ("python", "torch", "transformers", "trl", "peft", "pytest-sft")
 
@@ -39,6 +37,7 @@ def rows_of(parts: Iterable[Part]) -> list[tuple[str, ...]]:
             *(f"{pick(times):.3f}" for pick in (statistics.median, min, max)),
             f"{part.tokens / statistics.median(times):,.0f}" if part.tokens else "",
             f"{part.ratio(way):.2f}x" if place else "",
+            f"{part.peaks[way]:,}" if way in part.peaks else "",
         )
         for part in parts
         for place, (way, times) in enumerate(part.seconds.items())
@@ -55,7 +54,6 @@ def facts(model: str, repeats: int, root: Path) -> list[tuple[str, str]]:
         ("processor", f"{_processor()}, {usable} cores usable, {torch.get_num_threads()} torch threads"),
         ("accelerator", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"),
         ("system", f"{platform.system()} {platform.machine()}, load average {os.getloadavg()[0]:.1f} at the end"),
-        ("peak memory", f"{peak_mib():,} MiB resident, all ways together"),
         ("versions", ", ".join(f"{name} {found[name]}" for name in SHOWN_VERSIONS)),
         ("commit", commit(root) or "none"),
     ]
@@ -68,38 +66,52 @@ def show(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> None:
         table.add_column(column, justify="right")
     for row in rows_of(parts):
         table.add_row(*row)
-    console = Console()
+    console = _console()
     console.print(table)
     for name, text in [*((part.name, part.remark) for part in parts), *known]:
         console.print(f"[bold]{name}[/bold]: {text}", highlight=False)
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table of texts; a pipe gets lines that are wide enough for it."""
+    """Print a table of texts."""
     table = Table(*heads)
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
+    _console().print(table)
 
 
-def markdown(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
+def _console() -> Console:
+    """Print to the terminal; a pipe gets lines that are wide enough for a table."""
+    return Console(width=None if Console().is_terminal else 200)
+
+
+def page(title: str, reading: str, parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
     """Return the same as a Markdown page that names the command and the date."""
-    return "\n".join(
-        [
-            "# Speed of the main job",
-            "",
-            *written_by(),
-            READING,
-            "",
-            *markdown_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:"),
-            "",
-            *markdown_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
-            "",
-            *markdown_table(("", "where"), known, "--|--"),
-            "",
-        ]
-    )
+    return "\n".join([f"# {title}", "", *written_by(), reading, "", *_tables(parts, known), ""])
+
+
+def section(heading: str, parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
+    """Return the same as a section of a page whose parts are measured one by one."""
+    return "\n".join([heading, "", *written_by(), *_tables(parts, known)])
+
+
+def put_section(path: Path, introduction: str, section: str) -> None:
+    """Put a section into the page, in the place of an older one with its heading; sections stand in their order."""
+    heading = section.splitlines()[0]
+    before = path.read_text(encoding="utf-8").split("\n## ")[1:] if path.is_file() else []
+    kept = [part for part in before if part.splitlines()[0] != heading]
+    parts = sorted([section, *kept])
+    path.write_text(introduction + "".join(f"\n## {part.strip()}\n" for part in parts), encoding="utf-8")
+
+
+def _tables(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> list[str]:
+    return [
+        *markdown_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:|--:"),
+        "",
+        *markdown_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
+        "",
+        *markdown_table(("", "where"), known, "--|--"),
+    ]
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> list[str]:
