@@ -8,7 +8,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.errors import ModelError
 from harness.models.fetch import Access
-from harness.models.likelihood import score
 from harness.models.load import LoadOptions, load
 from harness.models.sampling import Sampling
 from harness.models.tokens import Scored
@@ -96,7 +95,7 @@ def test_several_answers_to_a_prompt_go_on_from_the_prompt_read_once(adapted):
 def test_a_batch_of_scores_is_what_each_text_gets_alone(adapted):
     trained, loaded = adapted
     rows = [Scored(tuple(ids), len(ids) - 1) for ids in map(loaded.tokenizer.encode, TEXTS)]
-    scored = score(loaded.module, rows, pad_id=0, budget=loaded.budget, track=loaded.track)
+    scored = loaded.score(rows)
     for row, found in zip(rows, scored, strict=True):
         expected = alone(trained, list(row.ids))[:-1].log_softmax(-1).gather(1, torch.tensor(row.ids[1:])[:, None])
         assert sum(value for value, _ in found) == pytest.approx(float(expected.sum()), abs=1e-4)

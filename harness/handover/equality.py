@@ -16,18 +16,13 @@ from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.load import with_weights
 from harness.models.local import LocalModel
+from harness.models.precision import FLOORS
 from harness.models.weight_files import stored_dtypes
 from harness.records import Finding
 from harness.training.data import without_bars
 
-FLOORS = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-4, "bfloat16": 5e-3}
-"""Mean divergence, in nats, up to which two models are the same, by the dtype that the weights are stored in.
-
-Measured on SmolLM2-135M: float32 differs by less than 3e-7 between batch shapes and by less than 1e-8 after a merge,
-float16 by 5e-5, bfloat16 by 2.4e-3."""
-
 QUANTISED = 0.1
-"""The same for weights of fewer than 16 bits; four bits a weight move a small model by up to about this much."""
+"""As ``FLOORS``, for weights of fewer than 16 bits; four bits a weight move a small model by up to about this much."""
 
 EIGHT_BITS, AT_MOST = 2e-3, 0.5
 """The same for GGUF's types: that of 8.5 bits a weight, four times as much for each bit less, and the most of all.

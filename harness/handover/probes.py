@@ -13,6 +13,7 @@ from harness.chat.template import REFUSALS, encode
 from harness.errors import ModelError
 from harness.inspection.probe_texts import PROBE_TEXTS
 from harness.models.files import ModelFiles, first_line
+from harness.models.precision import divergence
 from harness.references import read_json
 
 LONGEST = 64
@@ -108,14 +109,13 @@ def distance(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) ->
     worst = (-1.0, (0, 0), (0, 0))
     for number, (one, other) in enumerate(zip(expected, found, strict=True)):
         width = min(one.shape[-1], other.shape[-1])
-        log_p, log_q = (torch.log_softmax(each[:, :width].double(), dim=-1) for each in (one, other))
-        each = (log_p.exp() * (log_p - log_q)).sum(-1)
-        each = torch.where(torch.isnan(each), torch.inf, each.clamp(min=0.0))
+        one, other = one[:, :width], other[:, :width]
+        each = divergence(one, other)
         at = int(each.argmax())
-        first = int(log_p[at].argmax()), int(log_q[at].argmax())
+        first = int(one[at].argmax()), int(other[at].argmax())
         if float(each[at]) > worst[0]:
             worst = float(each[at]), (number, at), first
         divergences.append(each)
-        agreed.append(log_p.argmax(-1) == log_q.argmax(-1))
+        agreed.append(one.argmax(-1) == other.argmax(-1))
     kl, agreement = torch.cat(divergences).mean(), torch.cat(agreed).double().mean()
     return Distance(float(kl), float(agreement), *worst)

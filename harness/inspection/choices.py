@@ -7,6 +7,7 @@ as the same choice wins without it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.models.base import Model
@@ -72,14 +73,12 @@ def _is_whole(model: LocalModel, context: str, scored: str) -> bool:
 
 def _of_sample(model: LocalModel, sample: Sample, chat: bool) -> list[Finding]:
     """Whether another choice wins once every choice begins with a token of its own."""
-    from harness.models.batches import silently
-    from harness.models.likelihood import score
-
     texts = _texts(model, sample, chat)
+    from harness.models.batches import silently
+
     asked = [reply.total for reply in model.loglikelihood(texts)]
     rows = [_set_apart(model, context, scored) for context, scored in texts]
-    losses = score(model.module, rows, pad_id=model.pad_id, budget=model.budget, track=silently)
-    apart = [sum(loss for loss, _ in tokens) for tokens in losses]
+    apart = [sum(loss for loss, _ in tokens) for tokens in replace(model, track=silently).score(rows)]
     won, would_win = (totals.index(max(totals)) for totals in (asked, apart))
     if won == would_win:
         return []

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from harness.errors import ModelError
+
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
 """Something that hands the items on and may show progress while it does."""
 
@@ -15,9 +19,12 @@ def silently(items: Sequence[Any], description: str) -> Iterable[Any]:  # noqa: 
     return items
 
 
-@dataclass(frozen=True)
+@dataclass
 class Budget:
-    """What fits into one batch: ``tokens`` with padding counted, or exactly ``rows`` where the user says so."""
+    """What fits into one batch: ``tokens`` with padding counted, or exactly ``rows`` where the user says so.
+
+    It is halved for good where memory runs out; copies of a model share it.
+    """
 
     tokens: int
     rows: int | None = None
@@ -29,6 +36,20 @@ class Budget:
     def for_copies(self, copies: int) -> Budget:
         """The budget of prompts that are answered ``copies`` times at once."""
         return Budget(self.tokens // copies, max(1, self.rows // copies) if self.rows else None)
+
+    def halve(self, rows: int, longest: int) -> None:
+        """Allow half of a batch that memory was too small for; raises ModelError where that was a single row."""
+        if rows == 1:
+            raise ModelError(
+                f"memory does not hold the model and one text of {longest} tokens; take a device with more, a smaller "
+                "--dtype, or shorter texts."
+            )
+        self.tokens, self.rows = rows // 2 * longest, rows // 2 if self.rows else None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate what it needed; on the CPU that is told by the message alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 def longest_first(lengths: Sequence[int], budget: Budget) -> Iterator[list[int]]:

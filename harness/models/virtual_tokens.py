@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from harness.errors import ModelError
 
 
@@ -30,6 +32,7 @@ def virtual_tokens(module: Any) -> int:
     return int(config.num_virtual_tokens) if config is not None and config.is_prompt_learning else 0
 
 
+@torch.inference_mode()
 def opened(module: Any, rows: int) -> Opened:
     """The module as a batch of ``rows`` texts finds it: the base model, its cache filled with the virtual tokens.
 
