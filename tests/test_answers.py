@@ -75,7 +75,7 @@ class ByToken(LocalModel):
 class Chinese(ByToken):
     def _generate(self, prompts, max_new_tokens, stop):
         ids = self.tokenizer.encode("饕餮", add_special_tokens=False)
-        return [self._completion([*ids, *sorted(self.stop_ids)[:1]]) for _ in prompts]
+        return enumerate(self._completion([*ids, *sorted(self.stop_ids)[:1]]) for _ in prompts)
 
 
 def test_a_finish_that_is_not_what_the_ids_say_is_found(loaded):
@@ -102,7 +102,7 @@ class PaddedOnTheRight(LocalModel):
             with torch.no_grad():
                 newest = self.module(input_ids=rows).logits[:, -1].argmax(-1)
             rows = torch.cat([rows, newest[:, None]], dim=1)
-        return [self._completion(ids) for ids in rows[:, width:].tolist()]
+        return enumerate(map(self._completion, rows[:, width:].tolist()))
 
 
 def test_padding_that_changes_answers_is_found(loaded):
@@ -112,10 +112,13 @@ def test_padding_that_changes_answers_is_found(loaded):
 
 
 class Flipping(LocalModel):
-    """Answers in a batch with the second choice wherever it is asked."""
+    """Answers what it is asked at first with its second choice, and from then on with its first."""
+
+    asked = False
 
     def _generate(self, prompts, max_new_tokens, stop):
-        return [self._completion([self.first if len(prompts) == 1 else self.second]) for _ in prompts]
+        choice, self.asked = (self.first if self.asked else self.second), True
+        return enumerate(self._completion([choice]) for _ in prompts)
 
 
 def test_a_near_tie_may_flip_and_a_clear_lead_may_not(loaded):
@@ -124,7 +127,7 @@ def test_a_near_tie_may_flip_and_a_clear_lead_may_not(loaded):
     flipping = engine(loaded, Flipping, weights=InMemory(module))
     logits = answers._next_logits(flipping, prompt, ())
     flipping.first, flipping.second = logits.topk(2).indices.tolist()
-    few = sample_set(SAMPLES.samples[0], SAMPLES.samples[0])
+    few = sample_set(SAMPLES.samples[0])
     assert answers.answers_do_not_depend_on_their_batch(flipping, few)
     with torch.no_grad():
         module.get_output_embeddings().weight[flipping.second] = module.get_output_embeddings().weight[flipping.first]
@@ -148,7 +151,7 @@ def test_rows_without_a_token_must_not_be_likely(loaded):
 def test_an_id_beyond_the_vocabulary_is_found_in_the_answer(loaded):
     class Beyond(LocalModel):
         def _generate(self, prompts, max_new_tokens, stop):
-            return [replace(self._completion([5]), ids=(5, 10**6)) for _ in prompts]
+            return enumerate(replace(self._completion([5]), ids=(5, 10**6)) for _ in prompts)
 
     findings = answers.answers_stay_in_the_vocabulary(engine(loaded, Beyond), SAMPLES)
     assert findings[0].found == "id 1000000"

@@ -66,8 +66,8 @@ def test_padding_that_is_read_is_found_in_likelihoods(dtype, tuned):
 
 def test_a_likelihood_that_is_no_number_does_not_pass(tuned):
     broken = replace(tuned)
-    broken._loglikelihood = lambda pairs: [
-        replace(reply, total=float("nan") if len(pairs) > 1 else reply.total) for reply in tuned._loglikelihood(pairs)
+    broken.loglikelihood = lambda pairs: [
+        replace(reply, total=float("nan") if len(pairs) > 1 else reply.total) for reply in tuned.loglikelihood(pairs)
     ]
     assert decoding.likelihoods_do_not_depend_on_their_batch(broken, SAMPLES)
 

@@ -68,7 +68,6 @@ def test_an_answer_stops_at_any_stop_id_and_not_before(folder):
     free = model.generate(CHATS, max_new_tokens=16)
     wanted = free[0].ids[5]
     model.stop_ids = frozenset({wanted})
-    model._answered.clear()
     stopped = model.generate(CHATS, max_new_tokens=16)
     assert stopped[0].ids == free[0].ids[: free[0].ids.index(wanted) + 1]
     assert stopped[0].finish == "terminator"

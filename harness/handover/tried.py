@@ -21,6 +21,7 @@ from harness.handover.delivery import Delivery
 from harness.handover.equality import in_float32, without_adapter
 from harness.handover.fresh import fresh_logits
 from harness.handover.probes import PROSE, logits_of, probes_of
+from harness.models.asked import afresh
 from harness.models.files import first_line
 from harness.models.weight_files import stored_dtypes
 from harness.training.data import without_bars
@@ -83,7 +84,7 @@ def tried(delivery: Delivery) -> Tried:
 
 
 def _try(delivery: Delivery) -> Tried:
-    model = in_float32(delivery.files, delivery)
+    model = afresh(in_float32(delivery.files, delivery))
     module = model.module
     tokenizer = delivery.files.tokenizer
     probes, pad = probes_of(delivery.files), int(tokenizer.pad_token_id or 0)

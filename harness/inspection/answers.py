@@ -13,6 +13,7 @@ from typing import Any
 from harness.chat.control import control_ids, name_token, quoted
 from harness.metrics.answers import greedy_answers
 from harness.metrics.stopping import hardly_stops, leaked_control_text
+from harness.models.asked import afresh
 from harness.models.base import Completion, Model
 from harness.models.stated_ids import id_set
 from harness.records import Finding, Messages, SampleSet
@@ -128,10 +129,11 @@ def answers_do_not_depend_on_their_batch(model: Model, samples: SampleSet) -> li
     if getattr(model, "module", None) is None:
         return []
     prompts = of_different_lengths([sample.messages for sample in samples])
-    together = model.generate(prompts, max_new_tokens=TOKENS)
+    computing = afresh(model)
+    together = computing.generate(prompts, max_new_tokens=TOKENS)
     findings = []
     for prompt, batched in zip(prompts, together, strict=True):
-        (alone,) = model.generate([prompt], max_new_tokens=TOKENS)
+        (alone,) = computing.generate([prompt], max_new_tokens=TOKENS)
         at = next((n for n, pair in enumerate(zip(batched.ids, alone.ids, strict=False)) if pair[0] != pair[1]), None)
         if at is not None and leads_clearly(model, prompt, alone.ids[:at], batched.ids[at]):
             tokenizer = getattr(model, "tokenizer", None)

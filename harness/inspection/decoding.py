@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import name_token
 from harness.inspection.answers import TOKENS, leads_clearly, of_different_lengths
+from harness.models.asked import afresh
 from harness.models.base import Model
 from harness.records import Finding, Messages, SampleSet
 
@@ -30,9 +31,9 @@ def answers_are_the_same_when_asked_again(model: Model, samples: SampleSet) -> l
     if getattr(model, "module", None) is None:
         return []
     prompts = of_different_lengths([sample.messages for sample in samples])
-    first = model.generate(prompts, max_new_tokens=TOKENS)
-    # In another order it is another request, which no memory of the first one answers.
-    again = model.generate(prompts[::-1], max_new_tokens=TOKENS)[::-1]
+    computing = afresh(model)
+    first = computing.generate(prompts, max_new_tokens=TOKENS)
+    again = computing.generate(prompts[::-1], max_new_tokens=TOKENS)[::-1]
     findings = []
     for prompt, one, other in zip(prompts, first, again, strict=True):
         at = next((n for n, pair in enumerate(zip(one.ids, other.ids, strict=False)) if pair[0] != pair[1]), None)
@@ -57,14 +58,14 @@ def answers_do_not_depend_on_the_cache(model: Model, samples: SampleSet) -> list
 
     if not isinstance(model, LocalModel):
         return []
-    from harness.handover.equality import FLOORS
     from harness.handover.probes import distance, logits_of
+    from harness.models.precision import floor
 
     prompts = [model.prompt_ids(each) for each in of_different_lengths([sample.messages for sample in samples])]
     answers, cached = _through_the_cache(model, prompts)
     whole = logits_of(model.module, [prompt + answer[:-1] for prompt, answer in zip(prompts, answers, strict=True)])
     apart = distance([logits[-len(ids) :] for logits, ids in zip(whole, answers, strict=True)], cached)
-    allowed = FLOORS.get(model.dtype, max(FLOORS.values()))
+    allowed = floor(model.dtype)
     if apart.kl <= allowed:
         return []
     number, at = apart.where
@@ -109,10 +110,11 @@ def likelihoods_do_not_depend_on_their_batch(model: Model, samples: SampleSet) -
         return []
     prompts = of_different_lengths([sample.messages for sample in samples])
     pairs = [(prompt, _text(other)) for prompt, other in zip(prompts, [*prompts[1:], *prompts[:1]], strict=True)]
-    together = model.loglikelihood(pairs)
+    computing = afresh(model)
+    together = computing.loglikelihood(pairs)
     findings = []
     for (prompt, text), batched in zip(pairs, together, strict=True):
-        (alone,) = model.loglikelihood([(prompt, text)])
+        (alone,) = computing.loglikelihood([(prompt, text)])
         apart = abs(batched.total - alone.total) / max(1, alone.tokens)
         if not apart <= APART[dtype]:
             findings.append(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.metrics.choice import choice_likelihoods
+from harness.models.asked import afresh
 from harness.models.base import Model
 from harness.once import built_once
 from harness.provenance import object_digest
@@ -39,11 +40,11 @@ class NoiseFloor:
 
 
 def noise_floor(batched: Model, alone: Model, questions: SampleSet, *, dtype: str) -> NoiseFloor:
-    """Asks evenly spaced questions in batches and one row at a time; both models are the same one."""
+    """Asks evenly spaced questions in batches and one row at a time; both models are the same one, and compute anew."""
     step = -(-len(questions) // QUESTIONS)
     asked = replace(questions, samples=questions.samples[::step])
-    together = choice_likelihoods("noise floor", batched, asked, chat=False)
-    single = choice_likelihoods("noise floor", alone, asked, chat=False)
+    together = choice_likelihoods("noise floor", afresh(batched), asked, chat=False)
+    single = choice_likelihoods("noise floor", afresh(alone), asked, chat=False)
     pairs = dict(zip((sample.id for sample in asked), zip(together, single, strict=True), strict=True))
     flipped = {name: pair for name, pair in pairs.items() if _best(pair[0]) != _best(pair[1])}
     return NoiseFloor(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from harness.metrics.noise_floor import LEAD
+from harness.models.asked import afresh
 from harness.models.base import Completion, Model
 from harness.records import Finding, SampleSet
 from harness.requests import scored_pairs
@@ -37,6 +39,7 @@ def same_likelihoods(tuned: Model, base: Model, questions: SampleSet, *, chat: b
 
     Equal scores are nothing to wonder at, and near likelihoods neither: a light tuning leaves both. But each changed
     weight that a text meets changes its last bits. A tuning of some tokens alone shows where they stand, in the chat.
+    Answers that earlier runs have kept were perhaps batched in another way, so near ones are computed once more.
     """
     if _weights(tuned) == _weights(base) or len(questions) < LEAST_ANSWERS:
         return []
@@ -65,7 +68,11 @@ def _weights(model: Model) -> tuple[str, str]:
 def _equally_likely(tuned: Model, base: Model, questions: SampleSet, chat: bool) -> int:
     """How many choices there are if each is equally likely, else 0."""
     pairs = [pair for sample in questions for pair in scored_pairs(sample, chat=chat)]
-    return len(pairs) if tuned.loglikelihood(pairs) == base.loglikelihood(pairs) else 0
+    of_tuned, of_base = tuned.loglikelihood(pairs), base.loglikelihood(pairs)
+    near = LEAD.get(f"torch.{getattr(tuned, 'dtype', '')}", max(LEAD.values()))
+    if of_tuned != of_base and all(abs(x.total - y.total) <= near for x, y in zip(of_tuned, of_base, strict=True)):
+        of_tuned, of_base = afresh(tuned).loglikelihood(pairs), afresh(base).loglikelihood(pairs)
+    return len(pairs) if of_tuned == of_base else 0
 
 
 def _first(questions: SampleSet) -> SampleSet:

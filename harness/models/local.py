@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.chat.template import encode as encode_chat
 from harness.chat.template import render, takes, template_digest
 from harness.errors import DataError
+from harness.models.asked import COMPLETION, SCORES, Kept, answered
 from harness.models.base import Completion, LogLikelihood
 from harness.models.batches import Budget, Track, longest_first, silently
 from harness.models.decoding import Choose, decode, likeliest
-from harness.models.likelihood import score
+from harness.models.likelihood import Tokens, scored
 from harness.models.sampling import Sampling, drawn
 from harness.models.stop_strings import StopStrings
-from harness.models.tokens import encode, rolling_windows, split_pair
+from harness.models.tokens import Scored, encode, rolling_windows, split_pair
 from harness.models.weights import Weights
 from harness.records import Message, Messages
-
-Answer = TypeVar("Answer")
+from harness.store import Nothing
 
 LONGEST_WINDOW = 8192
 """Tokens; a longer context is never needed here, and some configs state absurd ones."""
@@ -41,7 +42,7 @@ class LocalModel:
     notes: tuple[str, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     track: Track = silently
-    _answered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    kept: Kept = field(default_factory=Kept, init=False, repr=False)
 
     @property
     def module(self) -> Any:
@@ -79,28 +80,34 @@ class LocalModel:
     ) -> list[Completion]:
         """Greedy completions, in the order of the prompts; see ``Model``."""
         strings = StopStrings(self.tokenizer, tuple(stop))
-        return self._once(
-            ("generate", _key(prompts), max_new_tokens, strings.strings),
-            lambda: list(map(strings.cut, self._generate(prompts, max_new_tokens, strings))),
-        )
+        ends = sorted(self.stop_ids), strings.strings, max_new_tokens
+        questions = [(ids, *ends) for ids in self._with_room(prompts, max_new_tokens)]
+
+        def ask(places: list[int]) -> Iterator[dict[int, Completion]]:
+            for number, answer in self._generate([prompts[place] for place in places], max_new_tokens, strings):
+                yield {places[number]: answer}
+
+        return [strings.cut(answer) for answer in answered(self.kept, COMPLETION, questions, ask)]
 
     def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
         """Log-likelihood of each continuation after its context; see ``Model``."""
-        return self._once(("loglikelihood", _key(pairs)), lambda: self._loglikelihood(pairs))
+        rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
+        return [
+            LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
+            for tokens in self.score(rows)
+        ]
 
     def token_losses(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """Negative log probability of every token of each text; see ``Model``."""
-        return self._once(("token_losses", tuple(texts)), lambda: self._token_losses(texts))
+        windows = [list(rolling_windows(self.tokenizer, text, self.longest)) for text in texts]
+        scores = iter(self.score([window for text in windows for window in text]))
+        return [tuple(-value for _ in text for value, _ in next(scores)) for text in windows]
 
-    def _once(self, key: Any, answer: Callable[[], list[Answer]]) -> list[Answer]:
-        """Ask the model once for several metrics over the same samples (acc and acc_norm; BLEU and ROUGE).
-
-        Whole requests are kept, never single rows: a row's arithmetic depends in its last bits on its batch, so the
-        same request must always be batched in the same way.
-        """
-        if key not in self._answered:
-            self._answered[key] = answer()
-        return list(self._answered[key])
+    def afresh(self) -> LocalModel:
+        """The same model without a memory: what it is asked twice it computes twice."""
+        forgetful = copy.copy(self)
+        forgetful.kept = Kept(Nothing())
+        return forgetful
 
     def sample(
         self,
@@ -132,14 +139,14 @@ class LocalModel:
             )
             yield {names[index]: answers[copies * place : copies * (place + 1)] for place, index in enumerate(batch)}
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings) -> list[Completion]:
+    def _generate(
+        self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings
+    ) -> Iterable[tuple[int, Completion]]:
+        """Yield the number of a prompt with the answer to it, not yet cut at a stop string, as answers end."""
         encoded = self._with_room(prompts, max_new_tokens)
         lengths = [len(ids) + max_new_tokens for ids in encoded]
-        answers: dict[int, Completion] = {}
         for batch in self.track(list(longest_first(lengths, self.budget)), "generating"):
-            chosen = self._decode([encoded[index] for index in batch], max_new_tokens, stop)
-            answers.update(zip(batch, chosen, strict=True))
-        return [answers[index] for index in range(len(encoded))]
+            yield from zip(batch, self._decode([encoded[index] for index in batch], max_new_tokens, stop), strict=True)
 
     def room(self, prompt: Messages | str) -> int:
         """How many new tokens an answer to this prompt can have at most."""
@@ -199,13 +206,22 @@ class LocalModel:
             finish="terminator" if ended else "length",
         )
 
-    def _loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
-        rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
-        scored = score(self.module, rows, pad_id=self.pad_id, budget=self.budget, track=self.track)
-        return [
-            LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
-            for tokens in scored
-        ]
+    def score(self, rows: Sequence[Scored]) -> list[Tokens]:
+        """Natural-log probabilities of the scored tokens of each row, and whether each was the most likely one."""
+
+        def ask(places: list[int]) -> Iterator[dict[int, Tokens]]:
+            place = {rows[each]: each for each in places}
+            for done in scored(
+                self.module,
+                list(place),
+                pad_id=self.pad_id,
+                budget=self.budget,
+                sharing=self.weights.sharing,
+                track=self.track,
+            ):
+                yield {place[row]: tokens for row, tokens in done.items()}
+
+        return answered(self.kept, SCORES, [(row.ids, row.targets) for row in rows], ask)
 
     def context(self, context: Messages | str) -> str:
         """The text after which a continuation is scored: as it is, or rendered by the chat template."""
@@ -214,18 +230,3 @@ class LocalModel:
             if isinstance(context, str)
             else render(self.tokenizer, self._taken(context), generation_prompt=True)
         )
-
-    def _token_losses(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        windows = [list(rolling_windows(self.tokenizer, text, self.longest)) for text in texts]
-        flat = [window for text in windows for window in text]
-        scored = iter(score(self.module, flat, pad_id=self.pad_id, budget=self.budget, track=self.track))
-        return [tuple(-value for _ in text for value, _ in next(scored)) for text in windows]
-
-
-def _key(value: Any) -> Any:
-    """Turn messages (dicts in tuples) into something that a dict takes as a key."""
-    if isinstance(value, dict):
-        return tuple(sorted((key, _key(item)) for key, item in value.items()))
-    if isinstance(value, list | tuple):
-        return tuple(_key(item) for item in value)
-    return value

@@ -174,7 +174,7 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         measurements=tuple(records.measurements[name] for name in sorted(records.measurements) if name in judged),
         verdicts=tuple(sorted(records.verdicts, key=lambda verdict: (verdict.suite, verdict.measurement))),
         broken=tuple(records.broken),
-        notes=(*("the run was cut short: not every case ran",) * records.cut_short, *records.notes),
+        notes=(*_notes(records), *records.notes),
         answers=tuple(records.answers),
         rows=tuple(records.rows),
         stages=records.stages,
@@ -182,6 +182,16 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         next_steps=tuple(_next_steps(config, options, records)),
         cases=records.cases,
     )
+
+
+def _notes(records: Records) -> Iterator[str]:
+    """What the whole run shows, and no case of it."""
+    if records.cut_short:
+        yield "the run was cut short: not every case ran"
+    computed = sum(counts[0] for counts in records.asked.values())
+    earlier = sum(counts[1] for counts in records.asked.values())
+    if earlier:
+        yield f"{earlier:,} answers were kept from earlier runs, {computed:,} were computed (all, with --no-cache)"
 
 
 def _config(options: Options, records: Records) -> dict[str, object]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 
 import pytest
 
 from harness.errors import HarnessError, InvalidRunError, UsageError
-from harness.plugin.state import CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.plugin.state import ANSWERS, CASE, OPTIONS, PROCESS, SESSION, Records
 from harness.records import Outcome
 
 PACKED = "sft_records"
@@ -49,6 +50,8 @@ def attach(item: pytest.Item, report: pytest.TestReport, phase: str) -> None:
     """
     gathered = Records()
     gathered.add(item.config.stash[PROCESS])
+    answers = item.config.stash[ANSWERS]
+    gathered.asked = {os.environ.get("PYTEST_XDIST_WORKER", ""): [answers.computed, answers.earlier]}
     if phase != "teardown":
         gathered.add(item.stash[CASE])
     setattr(report, PACKED, json.dumps(gathered.pack()))

@@ -9,6 +9,7 @@ import pytest
 
 from harness.plugin.options import Options
 from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideBySide, StageScores, Verdict
+from harness.store import Store
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Records:
     ``comparisons`` is how many the whole run makes, by which every p-value is adjusted: each process knows it.
     ``files`` has the file of each suite of which a case was collected, as pytest names it.
     ``against`` holds what measurements were compared with besides stored baselines; it stays in its process.
+    ``asked`` counts by process how many answers were computed, and how many were kept from earlier runs.
     """
 
     measurements: dict[str, Measurement] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class Records:
     stages: StageScores | None = None
     broken: list[tuple[str, str]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, list[int]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
     usage_error: str = ""
@@ -50,6 +53,7 @@ class Records:
             known = self.environment.get(key)
             # One process has read a model's files, another has loaded its weights: each knows a part of it.
             self.environment[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
+        self.asked |= other.asked
         self.files |= other.files
         self.whole_suites |= other.whole_suites
         self.comparisons = max(self.comparisons, other.comparisons)
@@ -74,6 +78,7 @@ class Records:
             "rows": [asdict(row) for row in self.rows],
             "stages": None if self.stages is None else asdict(self.stages),
             "environment": self.environment,
+            "asked": self.asked,
             "files": self.files,
             "whole_suites": sorted(self.whole_suites),
             "comparisons": self.comparisons,
@@ -91,6 +96,7 @@ class Records:
             rows=[RowPreview(row["row"], tuple((text, kept) for text, kept in row["runs"])) for row in packed["rows"]],
             stages=_stages(packed["stages"]),
             environment=dict(packed["environment"]),
+            asked=dict(packed["asked"]),
             files=dict(packed["files"]),
             whole_suites=set(packed["whole_suites"]),
             comparisons=packed["comparisons"],
@@ -124,5 +130,7 @@ CASE = pytest.StashKey[Records]()
 """On an item: what this case has said."""
 PROCESS = pytest.StashKey[Records]()
 """What this process knows and every report may repeat: its models, and what had to be assumed to load them."""
+ANSWERS = pytest.StashKey[Store]()
+"""What models have answered, in this process and in earlier runs."""
 SESSION = pytest.StashKey[Records]()
 """Everything said by all cases, in the process that prints."""

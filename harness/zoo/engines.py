@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,9 @@ class OneByOne(LocalModel):
         prompts: Sequence[Messages | str],
         max_new_tokens: int,
         stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
-        return [self._completion(self._answer(self.prompt_ids(prompt), max_new_tokens)) for prompt in prompts]
+    ) -> Iterable[tuple[int, Completion]]:
+        answers = (self._answer(self.prompt_ids(prompt), max_new_tokens) for prompt in prompts)
+        return enumerate(map(self._completion, answers))
 
     def _answer(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         raise NotImplementedError
@@ -79,9 +80,9 @@ class InOneBatch(LocalModel):
         prompts: Sequence[Messages | str],
         max_new_tokens: int,
         stop: StopStrings,  # noqa: ARG002 - ``generate`` cuts the answers
-    ) -> list[Completion]:
+    ) -> Iterable[tuple[int, Completion]]:
         rows = self._rows([self.prompt_ids(prompt) for prompt in prompts], max_new_tokens)
-        return [self._completion(self._to_the_end(ids)) for ids in rows]
+        return enumerate(self._completion(self._to_the_end(ids)) for ids in rows)
 
     def _rows(self, encoded: list[list[int]], max_new_tokens: int) -> list[list[int]]:
         raise NotImplementedError

@@ -15,11 +15,13 @@ from transformers import GenerationConfig
 from harness.metrics.answers import greedy_answers
 from harness.metrics.choice import acc
 from harness.metrics.sameness import same_answers, same_likelihoods
+from harness.models.asked import Kept
 from harness.models.base import LogLikelihood
 from harness.models.local import LocalModel
 from harness.models.tokens import split_pair
 from harness.models.weights import InMemory
 from harness.records import Finding, Messages, Sample, SampleSet
+from harness.store import Memory
 from harness.zoo.engines import QUESTIONS, SAMPLES, OneByOne, demo_model, engine, tuned_demo
 from harness.zoo.exhibit import Fault, Setup, Trap
 from harness.zoo.traps_verdicts import alarms
@@ -30,7 +32,8 @@ class PaddedOnTheLeft(LocalModel):
 
     masked = True
 
-    def _loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
+    def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
+        """Score all pairs in one batch."""
         rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
         width = max(len(row.ids) for row in rows)
         ids = torch.tensor([[self.pad_id] * (width - len(row.ids)) + list(row.ids) for row in rows])
@@ -106,13 +109,13 @@ CHOSEN = SampleSet(
 )
 
 
-def _asked_after_its_base(shared: bool) -> Setup:
-    """The tuned model after its base, by an engine whose memory is by the question: one for both, or one for each."""
+def _asked_after_its_base(by_weights: bool) -> Setup:
+    """The tuned model after its base, one store of answers for both; its keys name the weights or leave them out."""
 
     def pair() -> tuple[LocalModel, LocalModel]:
-        tuned, base = replace(demo_model("tuned")), replace(demo_model("base"))
-        if shared:
-            tuned._answered = base._answered
+        tuned, base, answers = replace(demo_model("tuned")), replace(demo_model("base")), Memory()
+        for model in (tuned, base):
+            model.kept = Kept(answers, by=model.digests["weights"] if by_weights else "")
         return tuned, base
 
     def answers() -> list[Finding]:
@@ -153,9 +156,9 @@ FAULTS = (
         id="eval-16",
         name="Replies are remembered by the question, and the model before has given them",
         source="EleutherAI/lm-evaluation-harness#4063",
-        inject=partial(_asked_after_its_base, True),
+        inject=partial(_asked_after_its_base, False),
         caught_by=(ANSWERS, LIKELIHOODS),
-        twin=partial(_asked_after_its_base, False),
+        twin=partial(_asked_after_its_base, True),
     ),
     Fault(
         id="eval-17",

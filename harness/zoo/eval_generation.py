@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.benchmarks.generated import STOP
@@ -24,8 +24,10 @@ class Scripted(LocalModel):
     script: Mapping[str, str] = field(default_factory=dict)
     ends: bool = True
 
-    def _generate(self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings) -> list[Completion]:
-        return [self._completion(self._written(str(prompt), max_new_tokens, stop)) for prompt in prompts]
+    def _generate(
+        self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings
+    ) -> Iterable[tuple[int, Completion]]:
+        return enumerate(self._completion(self._written(str(prompt), max_new_tokens, stop)) for prompt in prompts)
 
     def _written(self, prompt: str, max_new_tokens: int, stop: StopStrings) -> list[int]:
         ids: list[int] = self.tokenizer.encode(self.script[prompt], add_special_tokens=False)
