@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import items
+from generation import generation
 from likelihood import likelihood
 from main_job import positive
 from showing import READING, facts, put_section, section, show
@@ -36,6 +38,9 @@ is the bare forward pass over as many tokens, without any attention to what came
 one position a row, in the best of several batch shapes; of the plain batch shapes the table shows the quickest too, and
 lm-eval at batch size 16 and at its best. A peak counts the weights, and all that was in memory before that way ran.
 """
+
+NEW_TOKENS = 128
+PROMPTS_SHARE = 0.64
 
 Measure = Callable[[argparse.Namespace], Sequence[Part]]
 
@@ -64,6 +69,13 @@ def _likelihood(made: Callable[[int], SampleSet], share: float) -> Measure:
     return measure
 
 
+def _generation(asked: argparse.Namespace) -> Sequence[Part]:
+    model, prompts = _model(asked), items.requests(max(1, round(PROMPTS_SHARE * asked.items)))
+    # The embedded model has 512 positions, which not all of them leave free.
+    fitting = tuple(prompt for prompt in prompts if model.room(prompt.messages) >= NEW_TOKENS)
+    return [generation(model, replace(prompts, samples=fitting), asked.repeats, NEW_TOKENS)]
+
+
 def _model(asked: argparse.Namespace) -> LocalModel:
     return load(parse_reference(asked.model), LoadOptions(Access(default_cache())))
 
@@ -72,6 +84,7 @@ PARTS: dict[str, Measure] = {
     "likelihood-zero-shot": _likelihood(items.zero_shot, 1),
     "likelihood-five-shot": _likelihood(items.five_shot, 0.24),
     "likelihood-passage": _likelihood(items.passages, 0.24),
+    "generation": _generation,
 }
 
 

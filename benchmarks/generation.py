@@ -1,59 +1,122 @@
-"""Greedy answers: the harness's, and the same prompts through plain ``model.generate``."""
+"""Greedy answers: the harness's, beside lm-eval's and two ways of transformers, on the same prompts and module."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
+import lm_eval_side
 import torch
-from timing import Part, in_turns, seconds, stopwatch
-from transformers import GenerationConfig
+from timing import Part, Ways, in_turns, peaks, quickest_of, seconds, weighed
+from transformers import ContinuousBatchingConfig, GenerationConfig
 
+from harness import exact_match
 from harness.models.local import LocalModel
 from harness.records import SampleSet
 
-NEW_TOKENS = 32
+PLAIN_PROMPTS = (8, 16, 32, 64)
+"""Prompts a call tried for the best that plain batches reach."""
+CONTINUOUS_TOKENS = (64, 512)
+"""Tokens a batch tried for the best of continuous batching."""
+TRIED_TOKENS = 16
+"""New tokens of a trial: all prompts are in it, so that full batches are compared, but short answers will do."""
 
-Answers = list[tuple[int, ...]]
+PAGE = 64
+"""Tokens of a block of its cache."""
+
+Ids = tuple[int, ...]
 
 
-def generation(model: LocalModel, prompts: SampleSet, repeats: int) -> Part:
-    """Time the prompts from their messages to the ids of the answers, each up to its first stop id."""
+@dataclass(frozen=True)
+class Answers:
+    """The texts of the answers, their ids where the way tells them, and its own exact_match where it has one."""
+
+    texts: list[str]
+    ids: list[Ids] = field(default_factory=list)
+    matches: float | None = None
+
+
+def generation(model: LocalModel, prompts: SampleSet, repeats: int, new_tokens: int) -> Part:
+    """Time the prompts from their messages to the answers; what each prompt is answered alone is what is expected."""
+    alone = _plain(model, prompts, new_tokens, 1)
+    expecting = [replace(each, references=(text,)) for each, text in zip(prompts, alone.texts, strict=True)]
+    asked = replace(prompts, samples=tuple(expecting))
     runs = in_turns(
         {
-            "harness": stopwatch(partial(_ours, model, prompts)),
-            "plain, prompt by prompt": stopwatch(partial(_plain, model, prompts, 1)),
-            f"plain, {len(prompts)} prompts a call": stopwatch(partial(_plain, model, prompts, len(prompts))),
+            "harness": weighed(partial(_ours, model, asked, new_tokens)),
+            **_lm_eval_ways(model, asked, new_tokens),
+            **_plain_ways(model, prompts, new_tokens),
+            **_continuous_ways(model, prompts, new_tokens),
         },
         repeats,
     )
-    answers = {name: timed[-1].answer for name, timed in runs.items()}
-    ours = answers.pop("harness")
-    other = {name: sum(a != b for a, b in zip(ours, theirs, strict=True)) for name, theirs in answers.items()}
-    agreement = "the same ids by every way"
-    if any(other.values()):
-        agreement = "OTHER ANSWERS: " + ", ".join(f"{count} by {name}" for name, count in other.items() if count)
+    lengths = [len(model.prompt_ids(prompt.messages)) for prompt in prompts]
     return Part(
         "generation",
         seconds(runs),
-        f"{len(prompts)} prompts, at most {NEW_TOKENS} new tokens each; {agreement}",
-        tokens=sum(map(len, ours)),
+        f"{len(prompts)} prompts of {min(lengths)} to {max(lengths)} tokens, at most {new_tokens} new ones each; "
+        + _agreement({name: timed[-1].answer for name, timed in runs.items()}, alone),
+        tokens=sum(map(len, alone.ids)),
+        peaks=peaks(runs),
     )
 
 
-def _ours(model: LocalModel, prompts: SampleSet) -> Answers:
+def _agreement(answers: Mapping[str, Answers], alone: Answers) -> str:
+    """How many answers are those that a prompt gets alone: by their texts, and by ids where a way tells them."""
+    n = len(alone.texts)
+    same = {
+        way: sum(
+            text == text_alone and (not found.ids or ids == ids_alone)
+            for text, text_alone, ids, ids_alone in zip(
+                found.texts, alone.texts, found.ids or alone.ids, alone.ids, strict=True
+            )
+        )
+        for way, found in answers.items()
+    }
+    other = ", ".join(f"{count} by {way}" for way, count in same.items() if count < n)
+    agreed = (
+        f"of {n} answers, as the prompt alone is answered: {other}, all others all"
+        if other
+        else (f"every way answers as it does when the prompt is alone, all {n} of them")
+    )
+    matched = ", ".join(f"{found.matches:.3f} ({way})" for way, found in answers.items() if found.matches is not None)
+    return f"{agreed}; exact_match with those {matched}"
+
+
+def _ours(model: LocalModel, prompts: SampleSet, new_tokens: int) -> Answers:
     # A model keeps what it has answered; a copy that has answered nothing works anew.
-    completions = replace(model).generate([prompt.messages for prompt in prompts], max_new_tokens=NEW_TOKENS)
-    return [completion.ids for completion in completions]
+    fresh = replace(model)
+    measured = exact_match(fresh, prompts, max_new_tokens=new_tokens)
+    answers = fresh.generate([prompt.messages for prompt in prompts], max_new_tokens=new_tokens)
+    return Answers([answer.text for answer in answers], [answer.ids for answer in answers], measured.value)
 
 
-def _plain(model: LocalModel, prompts: SampleSet, rows: int) -> Answers:
-    stop_ids = sorted(model.stop_ids)
-    config = GenerationConfig(
-        max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=stop_ids, pad_token_id=model.pad_id
-    )
-    answers: Answers = []
+def _lm_eval_ways(model: LocalModel, prompts: SampleSet, new_tokens: int) -> Ways:
+    """Its usual batch size and the best of those that are tried, which may be one."""
+    engines = {rows: lm_eval_side.engine(model, rows) for rows in lm_eval_side.ROWS}
+    tried = {rows: partial(_theirs, engine, prompts, TRIED_TOKENS) for rows, engine in engines.items()}
+    return {
+        f"lm-eval, batch size {rows}": weighed(partial(_theirs, engines[rows], prompts, new_tokens))
+        for rows in sorted({lm_eval_side.USUAL_ROWS, quickest_of(tried)})
+    }
+
+
+def _theirs(engine: Any, prompts: SampleSet, new_tokens: int) -> Answers:
+    texts = lm_eval_side.completions(engine, [list(prompt.messages) for prompt in prompts], new_tokens)
+    return Answers(texts, matches=lm_eval_side.exact_match(texts, [prompt.references[0] for prompt in prompts]))
+
+
+def _plain_ways(model: LocalModel, prompts: SampleSet, new_tokens: int) -> Ways:
+    """The best of the batches that are tried."""
+    rows = quickest_of({rows: partial(_plain, model, prompts, TRIED_TOKENS, rows) for rows in PLAIN_PROMPTS})
+    return {f"plain generate, {rows} prompts": weighed(partial(_plain, model, prompts, new_tokens, rows))}
+
+
+def _plain(model: LocalModel, prompts: SampleSet, new_tokens: int, rows: int) -> Answers:
+    config, answers = _config(model, new_tokens), []
     for start in range(0, len(prompts), rows):
         encoded = model.tokenizer.apply_chat_template(
             [list(prompt.messages) for prompt in prompts.samples[start : start + rows]],
@@ -65,11 +128,42 @@ def _plain(model: LocalModel, prompts: SampleSet, rows: int) -> Answers:
         ).to(model.module.device)
         with torch.inference_mode():
             ids = model.module.generate(**encoded, generation_config=config)
-        answers += [_to_its_end(row, stop_ids) for row in ids[:, encoded["input_ids"].shape[1] :].tolist()]
-    return answers
+        answers += [_to_its_end(row, model.stop_ids) for row in ids[:, encoded["input_ids"].shape[1] :].tolist()]
+    return Answers(_texts(model, answers), answers)
 
 
-def _to_its_end(ids: Sequence[int], stop_ids: Sequence[int]) -> tuple[int, ...]:
+def _continuous_ways(model: LocalModel, prompts: SampleSet, new_tokens: int) -> Ways:
+    """Continuous batching of transformers, at the best of the sizes of a step that are tried."""
+    tried = {size: partial(_continuous, model, prompts, TRIED_TOKENS, size) for size in CONTINUOUS_TOKENS}
+    size = quickest_of(tried)
+    return {f"generate_batch, {size} tokens": weighed(partial(_continuous, model, prompts, new_tokens, size))}
+
+
+def _continuous(model: LocalModel, prompts: SampleSet, new_tokens: int, batch_tokens: int) -> Answers:
+    inputs = [model.prompt_ids(prompt.messages) for prompt in prompts]
+    # By default its cache takes three fifths of a machine's memory, and filling it with zeros most of the time.
+    pages = sum(math.ceil((len(ids) + new_tokens) / PAGE) for ids in inputs)
+    sizes = ContinuousBatchingConfig(page_size=PAGE, num_blocks=pages, max_batch_tokens=batch_tokens)
+    done = model.module.generate_batch(
+        inputs, generation_config=_config(model, new_tokens), continuous_batching_config=sizes
+    )
+    # A request is named by its number, and finished ones come in no order.
+    ordered = sorted(done, key=lambda name: int(name.rpartition("_")[2]))
+    answers = [_to_its_end(done[name].generated_tokens, model.stop_ids) for name in ordered]
+    return Answers(_texts(model, answers), answers)
+
+
+def _config(model: LocalModel, new_tokens: int) -> GenerationConfig:
+    return GenerationConfig(
+        max_new_tokens=new_tokens, do_sample=False, eos_token_id=sorted(model.stop_ids), pad_token_id=model.pad_id
+    )
+
+
+def _to_its_end(ids: Sequence[int], stop_ids: Collection[int]) -> Ids:
     """Cut off what a batch appends to a row that has ended."""
     end = next((place for place, token in enumerate(ids, start=1) if token in stop_ids), len(ids))
     return tuple(ids[:end])
+
+
+def _texts(model: LocalModel, answers: Sequence[Ids]) -> list[str]:
+    return [model.tokenizer.decode(ids, skip_special_tokens=True) for ids in answers]

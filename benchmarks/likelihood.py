@@ -55,14 +55,15 @@ def likelihood(model: LocalModel, questions: SampleSet, repeats: int) -> Part:
 
 
 def _agreement(answers: dict[str, Answers]) -> str:
-    """Say whether all ways score every question alike, and how far their log-likelihoods are apart."""
+    """Say whether all ways score every question alike, and how far lm-eval's log-likelihoods are from ours."""
     ours = answers["harness"]
     n = len(ours.hits)
     shares = ", ".join(
         f"{metric} {sum(hits[place] for hits in ours.hits) / n:.3f}"
         for place, metric in enumerate(lm_eval_side.CHOICE_METRICS)
     )
-    gap = max(abs(a - b) for theirs in answers.values() for a, b in zip(ours.totals, theirs.totals, strict=True))
+    lm_eval = (theirs for name, theirs in answers.items() if name.startswith("lm-eval"))
+    gap = max(abs(a - b) for theirs in lm_eval for a, b in zip(ours.totals, theirs.totals, strict=True))
     other = {name: sum(a != b for a, b in zip(ours.hits, theirs.hits, strict=True)) for name, theirs in answers.items()}
     differing = ", ".join(f"on {count} of {n} ({name})" for name, count in other.items() if count)
     alike = (
@@ -70,7 +71,7 @@ def _agreement(answers: dict[str, Answers]) -> str:
         if differing
         else (f"{shares} by all {len(answers)} ways, question by question")
     )
-    return f"{alike}; log-likelihoods at most {gap:.1e} apart"
+    return f"{alike}; log-likelihoods at most {gap:.1e} from lm-eval's"
 
 
 def _ours(model: LocalModel, questions: SampleSet) -> Answers:

@@ -11,6 +11,8 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import exact_match_hf_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 
@@ -68,3 +70,19 @@ def choice_hits(task: Any, replies: Sequence[tuple[float, bool]]) -> list[tuple[
         per_document.setdefault(request.doc_id, []).append(reply)
     found = [task.process_results(task.eval_docs[number], each) for number, each in sorted(per_document.items())]
     return [tuple(each[metric] for metric in CHOICE_METRICS) for each in found]
+
+
+def completions(engine: Any, conversations: Sequence[list[dict[str, Any]]], new_tokens: int) -> list[str]:
+    """Ask its engine for greedy answers, each up to the end of the turn."""
+    settings = {"until": [], "max_gen_toks": new_tokens, "do_sample": False}
+    requests = [
+        Instance("generate_until", {}, (engine.apply_chat_template(messages), settings), number)
+        for number, messages in enumerate(conversations)
+    ]
+    found: list[str] = engine.generate_until(requests, disable_tqdm=True)
+    return found
+
+
+def exact_match(texts: Sequence[str], references: Sequence[str]) -> float:
+    """The share of answers that are their reference, as lm-eval reckons it."""
+    return float(exact_match_hf_evaluate(predictions=list(texts), references=list(references))["exact_match"])

@@ -33,6 +33,8 @@ QUESTIONS_PER_PROMPT = 3
 
 SEED = 0
 
+NEW_TOKENS = 32
+
 READ = f"""\
 {READING} Likelihood counts the
 unique tokens of all questions with all choices, generation the new tokens, training the tokens without padding; each
@@ -72,7 +74,8 @@ def measured(asked: argparse.Namespace) -> Iterator[Part]:
     questions = read_samples(ROOT / "suites" / "data" / "general_knowledge.jsonl")
     yield likelihood(model, subset(questions, asked.items, SEED), asked.repeats)
     prompts = read_samples(ROOT / "suites" / "data" / "stopping.jsonl")
-    yield generation(model, subset(prompts, max(1, asked.items // QUESTIONS_PER_PROMPT), SEED), asked.repeats)
+    prompts = subset(prompts, max(1, asked.items // QUESTIONS_PER_PROMPT), SEED)
+    yield generation(model, prompts, asked.repeats, NEW_TOKENS)
     del model
     yield training(ref, lambda text: str(checkpoint_folder(parse_reference(text), options.access)), asked.repeats)
 
