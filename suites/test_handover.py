@@ -92,6 +92,15 @@ def test_the_base_without_its_adapter_is_the_base(adapter_delivery, no_findings,
     no_findings(adapter.the_base_without_its_adapter_is_the_base(adapter_delivery, note))
 
 
+@pytest.mark.usefixtures("adapter_delivery")
+def test_the_adapter_leaves_its_base_untouched(model, base_model, no_findings):
+    from harness.handover import untouched
+
+    if base_model is None:
+        pytest.skip("no base model is known that the adapter could have changed: name it with --base-model")
+    no_findings(untouched.the_adapter_leaves_its_base_untouched(model, base_model))
+
+
 @pytest.mark.weights
 def test_padding_does_not_change_the_model(adapter_delivery, no_findings, note):
     from harness.handover import adapter

@@ -7,8 +7,8 @@ import torch
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.planned import Planned, planned_adapter
+from harness.models.adapters import adapter_config
 from harness.models.bare import is_called
-from harness.models.load import adapter_config
 from harness.models.weight_files import ADAPTER, DTYPES, Stored, read_tensor, stored_tensors
 from harness.records import Finding
 

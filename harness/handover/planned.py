@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from harness.models.adapters import adapter_config
 from harness.models.bare import bare_model
 from harness.models.files import ModelFiles, first_line
-from harness.models.load import adapter_config
 from harness.training.manifest import adapter_scaling
 
 

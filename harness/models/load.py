@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,26 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from harness.errors import ModelError, ModelReferenceError
+from harness.models.adapters import adapter_config, with_adapter
+from harness.models.asked import Kept, who_answers
 from harness.models.batches import Budget, Track, silently
 from harness.models.fetch import Access
 from harness.models.files import ModelFiles, first_line, read_files
 from harness.models.local import LocalModel
+from harness.models.memory import needed_bytes
+from harness.models.resident import Residents, Whole
 from harness.models.weight_files import stored_dtypes
 from harness.models.weights import OnDemand
 from harness.provenance import WEIGHTS, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust
+from harness.store import Answers
 
 TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
+
+
+CONFIGS, ADAPTER_CONFIGS = ("config.json", "generation_config.json"), ("adapter_config.json",)
+"""Files beside the weights that decide what is computed with them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class LoadOptions:
     """How to load: ``base`` overrides the adapter's own; without ``batch_size`` (rows) a token budget decides.
 
     A tokenizer without a chat template takes that of the tokenizer ``template_of``, where the two have one vocabulary.
+    ``answers`` keeps what the model has answered, where files of a known content say all that decides its answers.
+    Models of the same ``residents`` are in memory once, and nobody may change them; without, each is its owner's alone.
     """
 
     access: Access
@@ -40,7 +52,9 @@ class LoadOptions:
     batch_size: int | None = None
     trust: Trust = CAUTIOUS
     template_of: Any = None
+    residents: Residents | None = None
     track: Track = silently
+    answers: Answers | None = None
 
 
 def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
@@ -55,21 +69,31 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
 def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
     """The model of these files. Reading its weights raises ModelError where they do not fit to the rest."""
     device = _device(options.device)
-    whole = files.base or files.folder
-    digests = {"weights": files_digest(whole, WEIGHTS)}
+    folder = files.base or files.folder
+    dtype = _dtype(options.dtype, device, files.config, folder)
+    digests = {"weights": files_digest(folder, WEIGHTS)}
     adapter = None
     if files.base is not None:
         digests["adapter"] = files_digest(files.folder, WEIGHTS)
         adapter = adapter_config(files.folder)
-    dtype = _dtype(options.dtype, device, files.config, whole)
+    whole = Whole(
+        key=(digests["weights"] or str(folder), files_digest(folder, CONFIGS), str(device), str(dtype)),
+        name=files.base_name or files.name,
+        needs=lambda: needed_bytes(folder, dtype),
+        device=device,
+        read=lambda: _module(folder, files.base_name or files.name, files.config, device, dtype, options.trust),
+    )
+    residents = options.residents
     weights = OnDemand(
         config=files.config,
         device=device,
         dtype=dtype,
         virtual_tokens=int(adapter.num_virtual_tokens) if adapter is not None and adapter.is_prompt_learning else 0,
-        read=lambda: _read(files, device, dtype, options.trust),
+        read=_own_copy(whole, files) if residents is None else _resident(residents, whole, files, digests),
+        check=lambda module: _check_vocabulary(files.name, module, files.tokenizer),
+        look_back=lambda: None if residents is None else residents.before(whole),
     )
-    return LocalModel(
+    model = LocalModel(
         name=files.name,
         weights=weights,
         tokenizer=files.tokenizer,
@@ -79,16 +103,26 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
         digests=digests | dict(files.digests),
         track=options.track,
     )
+    # Code that a checkpoint brings may be fetched from elsewhere, and then no file here tells what it computes.
+    if options.answers is not None and digests["weights"] and not options.trust.remote_code:
+        by = who_answers([folder, files.folder], model.digests, device.type, model.dtype)
+        model.kept = Kept(options.answers, by)
+    return model
 
 
-def _read(files: ModelFiles, device: torch.device, dtype: torch.dtype, trust: Trust) -> Any:
-    """Read the weights, and see that all parts fit together."""
-    module = _module(files.base or files.folder, files.base_name or files.name, files.config, device, dtype, trust)
-    if files.base is not None:
-        _resize(module, files.vocab_rows)
-        module = _with_adapter(module, files.folder, files.name)
-    _check_vocabulary(files.name, module, files.tokenizer)
-    return module
+def _own_copy(whole: Whole, files: ModelFiles) -> Callable[[], Any]:
+    """Weights that nobody else uses, so that their owner may change them; read once."""
+    if files.base is None:
+        return cache(whole.read)
+    return cache(lambda: with_adapter(whole.read(), files))
+
+
+def _resident(residents: Residents, whole: Whole, files: ModelFiles, digests: Mapping[str, str]) -> Callable[[], Any]:
+    """Weights that are in memory once for all that use them."""
+    if files.base is None:
+        return lambda: residents.module(whole)
+    key = (*whole.key, digests["adapter"], files_digest(files.folder, ADAPTER_CONFIGS), str(files.vocab_rows))
+    return lambda: residents.adapted(whole, key, lambda module: with_adapter(module, files))
 
 
 def _device(text: str) -> torch.device:
@@ -148,58 +182,6 @@ def _module(folder: Path, name: str, config: Any, device: torch.device, dtype: t
             "they would be random numbers, so the checkpoint is incomplete: save it again."
         )
     return module.to(device).eval()
-
-
-def _resize(module: Any, rows: int | None) -> None:
-    """Give the base the rows that an adapter was saved with, where its training had resized the embedding."""
-    if rows is not None and rows != int(module.get_input_embeddings().weight.shape[0]):
-        module.resize_token_embeddings(rows, mean_resizing=False)  # all of them are in the adapter's file
-
-
-def adapter_config(folder: Path) -> Any:
-    """What an adapter's ``adapter_config.json`` says, as peft reads it; raises ModelError where it cannot."""
-    from peft import PeftConfig
-
-    try:
-        return PeftConfig.from_pretrained(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder / 'adapter_config.json'}: peft cannot read it ({type(error).__name__}: {first_line(error)}); "
-            "save the adapter again, or install the version of peft that wrote it."
-        ) from None
-
-
-def _with_adapter(module: Any, folder: Path, name: str) -> Any:
-    """Put a PEFT adapter on its base and see that every tensor of it found its place."""
-    from peft import get_peft_model, load_peft_weights, set_peft_model_state_dict
-
-    config = adapter_config(folder)
-    config.inference_mode = True
-    config.base_model_name_or_path = None  # peft warns of every base that it finds under another path
-    try:
-        adapted = get_peft_model(module, config)
-        weights = load_peft_weights(str(folder), device=str(module.device))
-        result = set_peft_model_state_dict(adapted, weights)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{name}: the adapter does not fit its base model ({first_line(error)}); "
-            "name the model that it was trained on with --base-model."
-        ) from None
-    # Virtual tokens are put into their encoder, and peft then calls their tensors unexpected in the model.
-    unexpected = [] if config.is_prompt_learning else sorted(result.unexpected_keys)
-    unplaced = [name for name in unexpected if not _is_a_second_copy(name, weights)]
-    if unplaced:
-        raise ModelError(
-            f"{name}: {len(unplaced)} of the adapter's {len(weights)} tensors have no place in the base model, "
-            f"{unplaced[0]} first; name the model that it was trained on with --base-model."
-        )
-    return adapted.eval()
-
-
-def _is_a_second_copy(name: str, weights: Mapping[str, Any]) -> bool:
-    """Whether peft has written a table twice, as it does with an embedding that was resized and trained whole."""
-    wrappers = (".modules_to_save.", ".original_module.")
-    return any(each in name and name.replace(each, ".") in weights for each in wrappers)
 
 
 def _check_vocabulary(name: str, module: Any, tokenizer: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from harness.errors import ModelError
+from harness.models.packing import Sharing
 from harness.models.virtual_tokens import virtual_tokens
 
 
@@ -35,12 +36,26 @@ class Weights(Protocol):
     def virtual_tokens(self) -> int:
         """How many tokens an adapter puts before every text."""
 
+    @property
+    def before(self) -> torch.Tensor | None:
+        """What the model said to fixed texts before an adapter shared its weights; None where none does."""
+
+    @property
+    def sharing(self) -> Sharing:
+        """What has been found out of how much its rows may share."""
+
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
     """The weights of a module that is there."""
 
     module: Any
+    sharing: Sharing = field(default_factory=Sharing)
+
+    @property
+    def before(self) -> None:
+        """As ``Weights`` has it: nobody knows where the module has been."""
+        return
 
     @property
     def config(self) -> Any:
@@ -67,9 +82,11 @@ class InMemory:
 
 @dataclass(eq=False)
 class OnDemand:
-    """Weights that ``read`` loads when they are first needed; what is wrong with them is found once and told each time.
+    """Weights in files, which are read when they are first needed.
 
-    The facts are those that the loaded module will have.
+    ``read`` gives the module, from memory where it is there; ``check`` raises ModelError where that does not fit to the
+    rest of the checkpoint, and is told once. The facts are those that the module will have; ``look_back`` gives what
+    it said ``before``.
     """
 
     config: Any
@@ -77,18 +94,28 @@ class OnDemand:
     dtype: torch.dtype
     virtual_tokens: int
     read: Callable[[], Any]
-    _module: Any = field(default=None, init=False, repr=False)
+    check: Callable[[Any], None] = lambda _: None
+    look_back: Callable[[], torch.Tensor | None] = lambda: None
+    sharing: Sharing = field(default_factory=Sharing)
+    _checked: bool = field(default=False, init=False, repr=False)
     _refused: ModelError | None = field(default=None, init=False, repr=False)
 
     @property
     def module(self) -> Any:
-        """As ``Weights`` has it; raises ModelError where the weights do not fit to the rest of the checkpoint."""
+        """As ``Weights`` has it; raises the same ModelError each time where the weights cannot be used."""
         if self._refused is not None:
             raise self._refused.with_traceback(None)
-        if self._module is None:
-            try:
-                self._module = self.read()
-            except ModelError as error:
-                self._refused = error
-                raise
-        return self._module
+        try:
+            module = self.read()
+            if not self._checked:
+                self.check(module)
+                self._checked = True
+        except ModelError as error:
+            self._refused = error
+            raise
+        return module
+
+    @property
+    def before(self) -> torch.Tensor | None:
+        """As ``Weights`` has it."""
+        return self.look_back()

@@ -34,7 +34,14 @@ def place(name: str) -> Path:
 
 
 @functools.cache
-def base(*, tied: bool = False, seed: int = 0, dtype: torch.dtype = torch.float32, width: int = 32) -> Path:
+def base(
+    *,
+    tied: bool = False,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    width: int = 32,
+    biases: bool = False,
+) -> Path:
     """A random Llama of two layers with its tokenizer, saved."""
     tokenizer = tokenizer_with(CHATML)
     stops = sorted(control_ids(tokenizer))
@@ -47,6 +54,7 @@ def base(*, tied: bool = False, seed: int = 0, dtype: torch.dtype = torch.float3
         num_key_value_heads=2,
         initializer_range=0.25,
         tie_word_embeddings=tied,
+        attention_bias=biases,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
