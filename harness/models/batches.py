@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from harness.errors import ModelError
 
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
@@ -49,6 +47,8 @@ class Budget:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch could not allocate what it needed; on the CPU that is told by the message alone."""
+    import torch  # collecting the suites imports this file, and should not wait for torch
+
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
