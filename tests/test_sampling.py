@@ -93,7 +93,7 @@ def test_tokens_come_as_often_as_their_probability_says():
     logits = torch.tensor([0.0, 1.0, 2.0, -30.0, 0.5])
     names = [str(number) for number in range(4000)]
     choose = drawn(names, Sampling(temperature=2.0, top_p=1.0, max_new_tokens=1))
-    seen = Counter(choose(logits.expand(len(names), -1), range(len(names)), 0))
+    seen = Counter(choose(logits.expand(len(names), -1), range(len(names)), [0] * len(names)))
     expected = (logits.double() / 2).softmax(-1) * len(names)
     frequent = [token for token in range(5) if token != 3]
     assert seen[3] == 0
@@ -105,7 +105,7 @@ def test_the_tail_beyond_top_p_is_never_drawn():
     logits = torch.log(torch.tensor([0.05, 0.5, 0.4, 0.05]))
     names = [str(number) for number in range(2000)]
     choose = drawn(names, Sampling(temperature=1.0, top_p=0.85, max_new_tokens=1))
-    assert set(choose(logits.expand(len(names), -1), range(len(names)), 0)) == {1, 2}
+    assert set(choose(logits.expand(len(names), -1), range(len(names)), [0] * len(names))) == {1, 2}
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}])

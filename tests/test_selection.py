@@ -1,6 +1,7 @@
 """A teacher's best answers as training rows: what is kept, what never is, where it is from, and what a kill leaves."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -94,11 +95,14 @@ def test_what_was_interrupted_goes_on_without_asking_again(place, monkeypatch):
     asked = []
     plain = LocalModel._decode
 
-    def interrupted(self, prompts, *rest):
+    def interrupted(self, prompts, *rest, choose, copies):
         asked.append(len(prompts))
-        if len(asked) == 2:
-            raise KeyboardInterrupt
-        return plain(self, prompts, *rest)
+        answered = Counter()
+        for number, answer in plain(self, prompts, *rest, choose=choose, copies=copies):
+            yield number, answer
+            answered[number // copies] += 1
+            if len(asked) == 1 and max(answered.values()) == copies:
+                raise KeyboardInterrupt
 
     monkeypatch.setattr(LocalModel, "_decode", interrupted)
     assert select(place) == 130
@@ -107,7 +111,7 @@ def test_what_was_interrupted_goes_on_without_asking_again(place, monkeypatch):
         stream.write(b'{"peru": [{"text": "The cap')
     assert not (place / "rows.jsonl").exists()
     assert select(place) == 0
-    assert asked == [1, 1, 1, 1]
+    assert asked == [3, 2]
     assert (place / "rows.jsonl").read_bytes() == (place / "whole.jsonl").read_bytes()
 
 
@@ -136,7 +140,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(place, monk
     assert "No space left on device" in capsys.readouterr().err
     monkeypatch.undo()
     assert not (place / "rows.jsonl").exists()
-    monkeypatch.setattr(LocalModel, "_decode", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(LocalModel, "_decode", lambda *_, **__: pytest.fail("asked again"))
     assert select(place) == 0
 
 

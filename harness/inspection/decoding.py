@@ -88,19 +88,28 @@ def _through_the_cache(
     """Answers of ``TOKENS`` tokens each, and the logits that every token of them was chosen by."""
     import torch
 
-    from harness.models.decoding import decode, likeliest
+    from harness.models.decoding import answers, likeliest
 
     seen: list[list[Any]] = [[] for _ in prompts]
 
-    def choose(logits: torch.Tensor, rows: Sequence[int], place: int) -> list[int]:
-        for row, its_logits in zip(rows, logits.float().cpu(), strict=True):
-            seen[row].append(its_logits)
-        return likeliest(logits, rows, place)
+    def choose(logits: torch.Tensor, numbers: Sequence[int], places: Sequence[int]) -> list[int]:
+        for number, its_logits in zip(numbers, logits.float().cpu(), strict=True):
+            seen[number].append(its_logits)
+        return likeliest(logits, numbers, places)
 
-    answers = decode(
-        model.module, prompts, ended=lambda _: False, pad_id=model.pad_id, max_new_tokens=TOKENS, choose=choose
+    found = dict(
+        answers(
+            model.module,
+            prompts,
+            ended=lambda _: False,
+            pad_id=model.pad_id,
+            max_new_tokens=TOKENS,
+            budget=model.budget,
+            sharing=model.weights.sharing,
+            choose=choose,
+        )
     )
-    return answers, [torch.stack(each) for each in seen]
+    return [found[number] for number in range(len(prompts))], [torch.stack(each) for each in seen]
 
 
 def likelihoods_do_not_depend_on_their_batch(model: Model, samples: SampleSet) -> list[Finding]:

@@ -12,8 +12,8 @@ from harness.chat.template import render, takes, template_digest
 from harness.errors import DataError
 from harness.models.asked import COMPLETION, SCORES, Kept, answered
 from harness.models.base import Completion, LogLikelihood
-from harness.models.batches import Budget, Track, longest_first, silently
-from harness.models.decoding import Choose, decode, likeliest
+from harness.models.batches import Budget, Track, silently
+from harness.models.decoding import Choose, answers, likeliest
 from harness.models.likelihood import Tokens, scored
 from harness.models.sampling import Sampling, drawn
 from harness.models.stop_strings import StopStrings
@@ -116,37 +116,37 @@ class LocalModel:
         copies: int,
         done: Collection[str] = (),
     ) -> Iterator[dict[str, list[Completion]]]:
-        """Yield ``copies`` sampled answers to each prompt by its name, a batch at a time, prompts in ``done`` left out.
+        """Yield ``copies`` sampled answers to a prompt by its name, as they are finished, prompts in ``done`` left out.
 
-        Seed, name and number of an answer decide its random numbers, and the batches are those of all prompts, so a
-        run that was interrupted goes on to the same answers.
+        Seed, name and number of an answer decide its random numbers, so a run that was interrupted goes on to the same
+        answers.
         """
         names = list(prompts)
         encoded = self._with_room(list(prompts.values()), sampling.max_new_tokens)
-        lengths = [len(ids) + sampling.max_new_tokens for ids in encoded]
-        batches = [
-            [index for index in batch if names[index] not in done]
-            for batch in longest_first(lengths, self.budget.for_copies(copies))
-        ]
-        for batch in self.track([batch for batch in batches if batch], "sampling"):
-            streams = [f"{names[index]}\n{copy}" for index in batch for copy in range(copies)]
-            answers = self._decode(
-                [encoded[index] for index in batch],
-                sampling.max_new_tokens,
-                StopStrings(self.tokenizer),
-                drawn(streams, sampling),
-                copies,
-            )
-            yield {names[index]: answers[copies * place : copies * (place + 1)] for place, index in enumerate(batch)}
+        asked = {name: ids for name, ids in zip(prompts, encoded, strict=True) if name not in done}
+        if not asked:
+            return
+        names = list(asked)
+        streams = [f"{name}\n{copy}" for name in names for copy in range(copies)]
+        found: dict[str, dict[int, Completion]] = {name: {} for name in names}
+        for number, answer in self._decode(
+            list(asked.values()),
+            sampling.max_new_tokens,
+            StopStrings(self.tokenizer),
+            "sampling",
+            choose=drawn(streams, sampling),
+            copies=copies,
+        ):
+            name, copy = names[number // copies], number % copies
+            found[name][copy] = answer
+            if len(found[name]) == copies:
+                yield {name: [answer for _, answer in sorted(found.pop(name).items())]}
 
     def _generate(
         self, prompts: Sequence[Messages | str], max_new_tokens: int, stop: StopStrings
     ) -> Iterable[tuple[int, Completion]]:
         """Yield the number of a prompt with the answer to it, not yet cut at a stop string, as answers end."""
-        encoded = self._with_room(prompts, max_new_tokens)
-        lengths = [len(ids) + max_new_tokens for ids in encoded]
-        for batch in self.track(list(longest_first(lengths, self.budget)), "generating"):
-            yield from zip(batch, self._decode([encoded[index] for index in batch], max_new_tokens, stop), strict=True)
+        yield from self._decode(self._with_room(prompts, max_new_tokens), max_new_tokens, stop, "generating")
 
     def room(self, prompt: Messages | str) -> int:
         """How many new tokens an answer to this prompt can have at most."""
@@ -168,19 +168,23 @@ class LocalModel:
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
         stop: StopStrings,
+        doing: str,
         choose: Choose = likeliest,
         copies: int = 1,
-    ) -> list[Completion]:
-        answers = decode(
+    ) -> Iterator[tuple[int, Completion]]:
+        ending = answers(
             self.module,
             prompts,
             ended=lambda ids: ids[-1] in self.stop_ids or stop.end(ids),
             pad_id=self.pad_id,
             max_new_tokens=max_new_tokens,
+            budget=self.budget,
+            sharing=self.weights.sharing,
             choose=choose,
             copies=copies,
         )
-        return [self._completion(ids) for ids in answers]
+        for _, (number, ids) in zip(self.track(range(copies * len(prompts)), doing), ending, strict=True):
+            yield number, self._completion(ids)
 
     def prompt_ids(self, prompt: Messages | str) -> list[int]:
         """The token ids of a prompt; messages end with the generation prompt."""

@@ -41,7 +41,7 @@ class Sampling:
 
 
 def drawn(names: Sequence[str], sampling: Sampling) -> Choose:
-    """Choose the tokens of a batch whose rows have these names; seed and name decide a row's random numbers.
+    """Choose the tokens of answers that have these names; seed and name decide an answer's random numbers.
 
     A token is where the random number falls among the summed probabilities, in the order of the vocabulary. So where
     the arithmetic of another batch moves a probability by 1e-6, one token in about a million becomes another.
@@ -49,10 +49,10 @@ def drawn(names: Sequence[str], sampling: Sampling) -> Choose:
     uniform = np.stack([_uniform(name, sampling) for name in names])
     temperature, top_p = TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p)
 
-    def choose(logits: torch.Tensor, rows: Sequence[int], place: int) -> list[int]:
+    def choose(logits: torch.Tensor, numbers: Sequence[int], places: Sequence[int]) -> list[int]:
         kept = top_p(None, temperature(None, logits.float()))
         summed = kept.softmax(-1, dtype=torch.float64).cumsum(-1)
-        at = torch.tensor(uniform[list(rows), place], dtype=torch.float64, device=logits.device)
+        at = torch.tensor(uniform[list(numbers), list(places)], dtype=torch.float64, device=logits.device)
         newest: list[int] = torch.searchsorted(summed, at[:, None] * summed[:, -1:], right=True)[:, 0].tolist()
         return newest
 
