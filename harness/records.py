@@ -197,6 +197,18 @@ class StageScores:
 
 
 @dataclass(frozen=True)
+class Peak:
+    """The most memory that a process held, in bytes: resident, and on its GPU, None where it used none.
+
+    ``process`` is the name of a worker, empty where the run had one process.
+    """
+
+    process: str
+    resident: int
+    gpu: int | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a report format prints, in the order in which it is printed; ``cases`` is how many have run."""
 
@@ -211,6 +223,7 @@ class Report:
     stages: StageScores | None = None
     fail_on: frozenset[str] = field(default_factory=frozenset)
     next_steps: tuple[str, ...] = ()
+    peaks: tuple[Peak, ...] = ()
     cases: int = 0
 
 

@@ -180,6 +180,7 @@ def _report(config: pytest.Config, options: Options, records: Records) -> Report
         stages=records.stages,
         fail_on=options.fail_on,
         next_steps=tuple(_next_steps(config, options, records)),
+        peaks=tuple(records.peaks[name] for name in sorted(records.peaks)),
         cases=records.cases,
     )
 

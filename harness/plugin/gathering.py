@@ -9,6 +9,7 @@ from collections.abc import Collection
 import pytest
 
 from harness.errors import HarnessError, InvalidRunError, UsageError
+from harness.plugin.peaks import peak_of
 from harness.plugin.state import ANSWERS, CASE, OPTIONS, PROCESS, SESSION, Records
 from harness.records import Outcome
 
@@ -50,6 +51,7 @@ def attach(item: pytest.Item, report: pytest.TestReport, phase: str) -> None:
     """
     gathered = Records()
     gathered.add(item.config.stash[PROCESS])
+    gathered.peaks = peak_of(item.config)
     answers = item.config.stash[ANSWERS]
     gathered.asked = {os.environ.get("PYTEST_XDIST_WORKER", ""): [answers.computed, answers.earlier]}
     if phase != "teardown":

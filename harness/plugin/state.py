@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.plugin.options import Options
-from harness.records import Measurement, Outcome, RowPreview, SampleScore, SideBySide, StageScores, Verdict
+from harness.records import Measurement, Outcome, Peak, RowPreview, SampleScore, SideBySide, StageScores, Verdict
 from harness.store import Store
 
 
@@ -33,6 +33,7 @@ class Records:
     broken: list[tuple[str, str]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, list[int]] = field(default_factory=dict)
+    peaks: dict[str, Peak] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     whole_suites: set[str] = field(default_factory=set)
     usage_error: str = ""
@@ -54,6 +55,7 @@ class Records:
             # One process has read a model's files, another has loaded its weights: each knows a part of it.
             self.environment[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
         self.asked |= other.asked
+        self.peaks |= other.peaks  # a process's last report has its highest
         self.files |= other.files
         self.whole_suites |= other.whole_suites
         self.comparisons = max(self.comparisons, other.comparisons)
@@ -78,6 +80,7 @@ class Records:
             "rows": [asdict(row) for row in self.rows],
             "stages": None if self.stages is None else asdict(self.stages),
             "environment": self.environment,
+            "peaks": [asdict(peak) for peak in self.peaks.values()],
             "asked": self.asked,
             "files": self.files,
             "whole_suites": sorted(self.whole_suites),
@@ -96,6 +99,7 @@ class Records:
             rows=[RowPreview(row["row"], tuple((text, kept) for text, kept in row["runs"])) for row in packed["rows"]],
             stages=_stages(packed["stages"]),
             environment=dict(packed["environment"]),
+            peaks={peak["process"]: Peak(**peak) for peak in packed["peaks"]},
             asked=dict(packed["asked"]),
             files=dict(packed["files"]),
             whole_suites=set(packed["whole_suites"]),

@@ -46,6 +46,7 @@ def to_json(report: Report) -> str:
             for preview in report.rows
         ],
         "stages": _plain(report.stages),
+        "peaks": _plain(report.peaks),
         "next_steps": _plain(report.next_steps),
     }
     return _without_hidden(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)) + "\n"

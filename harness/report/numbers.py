@@ -58,6 +58,11 @@ def count(n: int) -> str:
     return f"{n:,}" if n else NONE
 
 
+def memory(size: int) -> str:
+    """Return bytes as ``812 MiB`` or ``1.46 GiB``."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
 def of_things(n: int, one: str) -> str:
     """Return ``1 sample`` or ``2 samples``."""
     return f"{n:,} {one if n == 1 else one + 's'}"

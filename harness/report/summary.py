@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.records import Outcome, Report, Verdict
+from harness.records import Outcome, Peak, Report, Verdict
 from harness.report import numbers
 from harness.report.text import crop, one_line, visible
 
@@ -104,7 +104,13 @@ def heading(field: str) -> str:
 def facts(report: Report) -> dict[str, str]:
     """Return what was asked for and where it ran, as far as the report knows it."""
     known = {**report.environment, **report.config}
-    return {key.replace("_", " "): _fact(known[key]) for key in FACTS if known.get(key) not in (None, "", (), [])}
+    said = {key.replace("_", " "): _fact(known[key]) for key in FACTS if known.get(key) not in (None, "", (), [])}
+    return said | ({"peak memory": ", ".join(map(_peak, report.peaks))} if report.peaks else {})
+
+
+def _peak(peak: Peak) -> str:
+    gpu = "" if peak.gpu is None else f" and {numbers.memory(peak.gpu)} on the GPU"
+    return one_line(f"{peak.process} {numbers.memory(peak.resident)}{gpu}".strip())
 
 
 def _fact(value: object) -> str:
