@@ -88,6 +88,21 @@ def test_a_model_that_fits_nowhere_is_still_tried(two, monkeypatch):
     assert (machine.reads, told) == (["one"], [])
 
 
+def test_for_a_copy_that_its_owner_may_change_the_others_are_dropped(two, monkeypatch):
+    machine, told = Machine(monkeypatch, int(HEADROOM * 1.5 * needed_bytes(two[0], torch.float32))), []
+    residents = Residents(tell=told.append, free=machine.free)
+    loads = LoadOptions(Access(two[0].parent / "cache", offline=True), residents=residents)
+    shared, mine = (load(parse_reference(str(two[0])), replace(loads, own=own)) for own in (False, True))
+    expected = asked(shared)
+    assert asked(mine) == expected
+    assert f"{two[0]} and a copy of {two[0]} do not fit" in told[0]
+    assert len(machine.alive) == 1
+    with torch.no_grad():
+        mine.module.model.norm.weight += 1
+    assert asked(mine) != expected
+    assert asked(shared) == expected
+
+
 def test_in_half_precision_two_fit_where_one_did(two, monkeypatch):
     machine, told = Machine(monkeypatch, int(HEADROOM * 1.5 * needed_bytes(two[0], torch.float32))), []
     models = both(two, machine, told, dtype="bfloat16")

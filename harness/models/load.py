@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
 
 
-CONFIGS, ADAPTER_CONFIGS = ("config.json", "generation_config.json"), ("adapter_config.json",)
+CONFIGS, ADAPTER_CONFIGS = ("config.json", "generation_config.json", "*.py"), ("adapter_config.json",)
 """Files beside the weights that decide what is computed with them."""
 
 
@@ -42,7 +42,8 @@ class LoadOptions:
 
     A tokenizer without a chat template takes that of the tokenizer ``template_of``, where the two have one vocabulary.
     ``answers`` keeps what the model has answered, where files of a known content say all that decides its answers.
-    Models of the same ``residents`` are in memory once, and nobody may change them; without, each is its owner's alone.
+    Models of the same ``residents`` are in memory once, and nobody may change them. Without, or with ``own``, a model's
+    weights are its owner's alone.
     """
 
     access: Access
@@ -53,6 +54,7 @@ class LoadOptions:
     trust: Trust = CAUTIOUS
     template_of: Any = None
     residents: Residents | None = None
+    own: bool = False
     track: Track = silently
     answers: Answers | None = None
 
@@ -83,15 +85,15 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
         device=device,
         read=lambda: _module(folder, files.base_name or files.name, files.config, device, dtype, options.trust),
     )
-    residents = options.residents
+    residents, own = options.residents or Residents(), options.own or options.residents is None
     weights = OnDemand(
         config=files.config,
         device=device,
         dtype=dtype,
         virtual_tokens=int(adapter.num_virtual_tokens) if adapter is not None and adapter.is_prompt_learning else 0,
-        read=_own_copy(whole, files) if residents is None else _resident(residents, whole, files, digests),
+        read=_own_copy(whole, files, residents) if own else _resident(residents, whole, files, digests),
         check=lambda module: _check_vocabulary(files.name, module, files.tokenizer),
-        look_back=lambda: None if residents is None else residents.before(whole),
+        look_back=lambda: None if own else residents.before(whole),
     )
     model = LocalModel(
         name=files.name,
@@ -110,11 +112,14 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
     return model
 
 
-def _own_copy(whole: Whole, files: ModelFiles) -> Callable[[], Any]:
-    """Weights that nobody else uses, so that their owner may change them; read once."""
-    if files.base is None:
-        return cache(whole.read)
-    return cache(lambda: with_adapter(whole.read(), files))
+def _own_copy(whole: Whole, files: ModelFiles, residents: Residents) -> Callable[[], Any]:
+    """Weights that nobody else uses, so that their owner may change them; read once, and residents make room."""
+
+    def read() -> Any:
+        residents.make_room(replace(whole, name=f"a copy of {whole.name}"))
+        return whole.read() if files.base is None else with_adapter(whole.read(), files)
+
+    return cache(read)
 
 
 def _resident(residents: Residents, whole: Whole, files: ModelFiles, digests: Mapping[str, str]) -> Callable[[], Any]:

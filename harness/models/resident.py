@@ -97,12 +97,12 @@ class Residents:
         if whole.key in self._kept:
             kept = self._kept.pop(whole.key)
         else:
-            self._make_room(whole)
+            self.make_room(whole)
             kept = _Kept(whole, whole.read())
         self._kept[whole.key] = kept
         return kept
 
-    def _make_room(self, whole: Whole) -> None:
+    def make_room(self, whole: Whole) -> None:
         """Drop models, the one first that was asked longest ago, until this one fits or none is left."""
         while (others := self._on(whole.device)) and not self._fits(whole):
             dropped = self._kept.pop(others[0]).whole

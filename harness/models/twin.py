@@ -47,7 +47,7 @@ def _alias(tensor: torch.Tensor) -> torch.Tensor:
 def fingerprint(module: Any) -> tuple[int, ...]:
     """The sum of each tensor's bits, read as whole numbers: a single one that changes anywhere changes it."""
     return tuple(
-        sum(int(piece.sum(dtype=torch.int64)) for piece in _as_integers(each).split(_PIECE))
+        sum(int(piece.sum(dtype=torch.int64)) for piece in torch.split(_as_integers(each), _PIECE))
         for each in (*module.parameters(), *module.buffers())
     )
 
