@@ -33,22 +33,27 @@ PRIMARY = 0xFF
 class Store:
     """A folder's answers. Nothing is opened, nor made, before the first question; a forked process opens its own.
 
-    ``computed`` counts the answers that were added, ``earlier`` those that were found and are older than this store.
+    ``computed`` counts the answers that were added, ``earlier`` those of earlier runs that were of use to this one.
     """
 
     folder: Path
     limit: int = LIMIT
     notes: list[str] = field(default_factory=list)
     computed: int = 0
-    earlier: int = 0
     _reads: bool = True
     _writes: bool = True
     _tables: dict[int, sqlite3.Connection] = field(default_factory=dict, repr=False)
     _number: int = 0
     _before: int = 0
+    _met: set[int] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, _close, self._tables)
+
+    @property
+    def earlier(self) -> int:
+        """How many there were, each counted once."""
+        return len(self._met)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Those of the answers that are kept."""
@@ -61,7 +66,7 @@ class Store:
             self._note("answers of earlier runs cannot be used, and none are kept", error)
             return {}
         self._change(lambda opened: table.touch(opened, found))
-        self.earlier += sum(row.number <= self._before for row in found)
+        self._met.update(row.number for row in found if row.number <= self._before)
         return {row.key: row.answer for row in found}
 
     def add(self, rows: Mapping[bytes, bytes]) -> None:
@@ -84,7 +89,7 @@ class Store:
         try:
             return work(self._table())
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & PRIMARY not in DAMAGED:
+            if getattr(error, "sqlite_errorcode", 0) & PRIMARY not in DAMAGED:
                 raise
             self._begin_anew()
             return work(self._table())
