@@ -158,10 +158,7 @@ class _Work:
         return {row: [score for _, score in sorted(self.found.pop(row).items())] for row in whole}
 
     def _try(self, start: Opened, step: Step) -> None:
-        """See that a row which shares gives the logits of its paths alone, where that is not known yet.
-
-        What the model cannot do at all it refuses by whatever error its code runs into.
-        """
+        """See that a row which shares gives the logits of its paths alone, where that is not known yet."""
         kind = (step.rows[0].branches, step.reading.stop > 0)
         row, reach = max(
             ((row, len(self.paths.ids[path])) for row in step.rows for path in range(row.low, row.high)),
@@ -180,19 +177,20 @@ class _Work:
         raise _PlannedAnewError
 
     def _is_shared_rightly(self, start: Opened, read: int, row: Row) -> bool:
+        """Whether the logits of its longest and of its last path are those of these paths alone.
+
+        What a model cannot do it refuses by whatever error its code runs into; full memory is a refusal too.
+        """
         laid = layout(self.paths, row, read)
-        chosen = {max(range(row.low, row.high), key=lambda path: len(self.paths.ids[path])), row.high - 1}
-        for path in chosen:
+        copies = 1 if start.cache is None else 2  # a cache must also let itself be copied for the rows of a batch
+        for path in {max(range(row.low, row.high), key=lambda path: len(self.paths.ids[path])), row.high - 1}:
             alone = Row(path, path + 1, len(self.paths.ids[path]), branches=False)
             columns = laid.columns[path - row.low][-COMPARED:].tolist()
-            last = list(range(alone.size - len(columns), alone.size))
+            last = range(alone.size - len(columns), alone.size)
             expected, _ = _forward(opened(self.module, 1), 0, [layout(self.paths, alone, 0)], last, self.pad_id)
             try:
-                # Twice the same row, since a cache must also let itself be copied.
-                found, _ = _forward(start, read, [laid, laid], columns, self.pad_id)
-            except _CANNOT as error:
-                if isinstance(error, RuntimeError) and is_out_of_memory(error):
-                    raise
+                found, _ = _forward(start, read, [laid] * copies, columns, self.pad_id)
+            except _CANNOT:
                 return False
             if not float(divergence(expected, found).mean()) <= floor(self.module.dtype):
                 return False
