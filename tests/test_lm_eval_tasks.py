@@ -13,6 +13,7 @@ from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.records import Outcome, Reference
 from harness.references import parse_reference
+from harness.store import Store
 from lm_eval_logs import ANSWER, CHOICE, ENDING, ROLLING, capitals, logged_by_lm_eval, write_rows, write_task
 
 pytest.importorskip("lm_eval")
@@ -219,3 +220,37 @@ def test_no_network_is_asked_where_none_is_allowed(models, tmp_path, monkeypatch
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(NetworkError, match="without --offline"):
         measured(models["base"], path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_run_asks_the_engine_nothing_and_says_the_same(tmp_path, monkeypatch, kind):
+    from lm_eval.models.huggingface import HFLM
+
+    path, access = write_task(tmp_path, kind, KINDS[kind]), Access(tmp_path / "cache", offline=True)
+
+    def later(name):
+        store = Store(tmp_path / "answers")
+        return store, measured(load(parse_reference(f"demo:{name}"), LoadOptions(access, answers=store)), path)
+
+    _, first = later("base")
+    other, _ = later("tuned")
+    assert other.computed >= 10, "another model is asked all of it"
+    for method in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
+        monkeypatch.setattr(HFLM, method, lambda *_: pytest.fail("asked again"))
+    again, second = later("base")
+    assert second == first
+    assert (again.computed, again.notes) == (0, [])
+
+
+def test_answers_that_are_drawn_are_drawn_again(models, tmp_path, monkeypatch):
+    from lm_eval.models.huggingface import HFLM
+
+    drawn = {**ANSWER["generation_kwargs"], "do_sample": True, "temperature": 1.0}
+    path, asked = write_task(tmp_path, "drawn", {**ANSWER, "generation_kwargs": drawn}), []
+    plain = HFLM.generate_until
+    monkeypatch.setattr(
+        HFLM, "generate_until", lambda self, requests: asked.append(len(requests)) or plain(self, requests)
+    )
+    measured(models["tuned"], path)
+    measured(models["tuned"], path)
+    assert asked == [10, 10]

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import InvalidRunError, NetworkError, UsageError
 from harness.lm_eval_tasks.finding import TaskFile
+from harness.lm_eval_tasks.kept import KeptEngine
 from harness.lm_eval_tasks.logged import by_filter, logged
 from harness.lm_eval_tasks.sets import TaskSet
 from harness.lm_eval_tasks.signature import TaskRun, template_name
@@ -47,7 +48,7 @@ def run_set(tasks: Sequence[tuple[TaskFile, Any]], model: LocalModel, asked: Ask
     chosen = _chosen([len(task.eval_docs) for _, task in tasks], asked)
     wanted = [(file, task, ids) for (file, task), ids in zip(tasks, chosen, strict=True)]
     with _quiet(), _seeded():
-        engine = _engine(model)
+        engine = KeptEngine(_engine(model), model.kept)
         return tuple(
             _run(engine, file, task, ids, asked) for file, task, ids in model.track(wanted, f"lm-eval, {model.name}")
         )
