@@ -78,7 +78,9 @@ def in_float32(files: ModelFiles, delivery: Delivery) -> LocalModel:
     """The same as a model that can be asked."""
     with warnings.catch_warnings(), without_bars():
         warnings.simplefilter("ignore")  # what peft warns of when it puts an adapter on is looked at here
-        return with_weights(files, replace(delivery.loading, own=True, dtype="float32", batch_size=None))
+        model = with_weights(files, replace(delivery.loading, own=True, dtype="float32", batch_size=None))
+        _ = model.module  # read here, where warnings are held back
+    return model
 
 
 def _with_its_base(files: ModelFiles, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Any, Any]:

@@ -23,6 +23,7 @@ from harness.handover.fresh import fresh_logits
 from harness.handover.probes import PROSE, logits_of, probes_of
 from harness.models.asked import afresh
 from harness.models.files import first_line
+from harness.models.twin import fingerprint
 from harness.models.weight_files import stored_dtypes
 from harness.training.data import without_bars
 
@@ -110,10 +111,12 @@ def _padded(module: Any, probes: Sequence[Sequence[int]], pad: int) -> Logits:
 def _merge(module: Any, delivery: Delivery, probes: Sequence[Sequence[int]]) -> tuple[Merged | None, str]:
     if not hasattr(module, "merge_and_unload") or not hasattr(module.base_model, "merge_and_unload"):
         return None, f"{module.peft_type} has nothing that could be merged into the weights of its base"
-    before = {name: weight.detach().clone() for name, weight in _adapted(module).items()}
+    dtype = _stored_dtype(delivery)
+    rounds = dtype != "float32"
+    before = {name: weight.detach().clone() for name, weight in _adapted(module).items()} if rounds else {}
     embedding = module.get_input_embeddings()
     adapts_embedding = any("lora_" in name or "original_module" in name for name, _ in embedding.named_parameters())
-    kept = None if adapts_embedding else embedding.weight.detach().clone()
+    kept = None if adapts_embedding else fingerprint(embedding)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a merge endangers is looked at here
@@ -122,9 +125,8 @@ def _merge(module: Any, delivery: Delivery, probes: Sequence[Sequence[int]]) -> 
         return None, f"peft cannot merge it ({' '.join(str(error).split())[:160]})"
     logits = logits_of(whole, probes)
     reloaded, why = _reload(whole, delivery, probes)
-    moved = kept is not None and not torch.equal(kept, whole.get_input_embeddings().weight)
-    dtype = _stored_dtype(delivery)
-    rounded, lost = _rounded(whole, before, dtype, probes)
+    moved = kept is not None and fingerprint(whole.get_input_embeddings()) != kept
+    rounded, lost = _rounded(whole, before, dtype, probes) if rounds else (None, 0.0)
     return Merged(logits, dtype, rounded, lost, moved, reloaded, why), ""
 
 
@@ -144,10 +146,8 @@ def _stored_dtype(delivery: Delivery) -> str:
 
 def _rounded(
     whole: Any, before: dict[str, torch.Tensor], dtype: str, probes: Sequence[Sequence[int]]
-) -> tuple[Logits | None, float]:
+) -> tuple[Logits, float]:
     """Round the merged matrices as saving in ``dtype`` does, and see what is left of what the adapter changed."""
-    if dtype == "float32":
-        return None, 0.0
     after, changed, gone = dict(whole.named_parameters()), 0.0, 0.0
     with torch.no_grad():
         for name, old in before.items():
