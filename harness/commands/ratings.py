@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def _asked(options: argparse.Namespace, samples: SampleSet, screen: Console) -> 
     from harness.metrics.answers import greedy_answers
     from harness.models.fetch import Access
     from harness.models.load import LoadOptions, load
+    from harness.models.resident import Residents
     from harness.plugin.named_models import model_tuned_from
     from harness.ratings.key import BASE, TUNED
     from harness.ratings.sheet import blinded, pairs_of
@@ -121,8 +123,9 @@ def _asked(options: argparse.Namespace, samples: SampleSet, screen: Console) -> 
         def ask(model: LocalModel) -> dict[str, Completion]:
             return greedy_answers(model, samples, max_new_tokens=options.max_new_tokens)
 
-        tuned = load(ref, LoadOptions(access, base_ref, options.device, track=track))
-        base = load(base_ref, LoadOptions(access, None, options.device, track=track, template_of=tuned.tokenizer))
+        loading = LoadOptions(access, device=options.device, residents=Residents(), track=track)
+        tuned = load(ref, replace(loading, base=base_ref))
+        base = load(base_ref, replace(loading, template_of=tuned.tokenizer))
         answers = {TUNED: ask(tuned), BASE: ask(base)}
     models = {role: {"name": model.name, **model.digests} for role, model in ((TUNED, tuned), (BASE, base))}
     pairs = pairs_of(samples, answers[TUNED], answers[BASE])
