@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from harness.models.batches import Budget
 from harness.models.products import fast_products
 from harness.models.rows import Text, different
-from harness.models.slots import Slots
+from harness.models.slots import Slots, width
 from harness.models.virtual_tokens import Opened, opened
 
 PADDING = 32
@@ -43,7 +43,9 @@ class Entering:
         self.start = start
         if self.shared:
             _, cache = read(start, [texts[0].ids[: self.shared]], pad_id)
-            self.start = Opened(start.module, cache, start.length + self.shared)
+            length = start.length + self.shared
+            cache.crop(length - cache.get_seq_length())
+            self.start = Opened(start.module, cache, length)
         self.reaches: list[int] = []
         self.wanted = 1
         self.slots: Slots | None = None
@@ -82,8 +84,8 @@ class Entering:
         """Places of texts that are read in one call."""
         group: list[int] = []
         for at in sorted(range(len(texts)), key=lambda at: -len(texts[at])):
-            width = len(texts[group[0]]) if group else 0
-            if group and (width - len(texts[at]) > PADDING or not self.budget.holds(len(group) + 1, width)):
+            longest = len(texts[group[0]]) if group else 0
+            if group and (longest - len(texts[at]) > PADDING or not self.budget.holds(len(group) + 1, longest)):
                 yield group
                 group = []
             group.append(at)
@@ -101,10 +103,10 @@ class Entering:
         """See ``Rows``."""
         assert self.slots is not None, "there are rows"
         mask, positions = self.slots.next_token()
-        ids = torch.tensor(newest, device=positions.device)[:, None]
+        ids = torch.tensor([*newest, *[self.pad_id] * (len(positions) - len(newest))], device=positions.device)[:, None]
         logits, _ = _forward(self.start.module, ids, mask, positions, self.slots.cache, 1)
         self.slots.has_taken()
-        return logits[:, -1]
+        return logits[: len(newest), -1]
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> list[int]:
@@ -128,10 +130,10 @@ def shared_beginning(texts: Sequence[tuple[int, ...]]) -> int:
 def read(start: Opened, texts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, Any]:
     """Read texts on from a start: the logits after the last token of each, and a cache whose rows begin at column 0."""
     device = start.module.device
-    width = max(map(len, texts))
-    ids = [list(text) + [pad_id] * (width - len(text)) for text in texts]
-    seen = [[1] * (start.length + len(text)) + [0] * (width - len(text)) for text in texts]
-    positions = torch.arange(start.length, start.length + width, device=device).expand(len(texts), -1)
+    columns = width(max(map(len, texts)))
+    ids = [list(text) + [pad_id] * (columns - len(text)) for text in texts]
+    seen = [[1] * (start.length + len(text)) + [0] * (columns - len(text)) for text in texts]
+    positions = torch.arange(start.length, start.length + columns, device=device).expand(len(texts), -1)
     cache = DynamicCache(config=start.module.config)
     if start.cache is not None:
         cache = copy.deepcopy(start.cache)
