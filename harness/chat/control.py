@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress, count
+from operator import ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,5 +63,4 @@ def quoted(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
     """The first index at which two sequences differ: the length of their common prefix."""
-    shorter = min(len(left), len(right))
-    return next((i for i in range(shorter) if left[i] != right[i]), shorter)
+    return next(compress(count(), map(ne, left, right)), min(len(left), len(right)))

@@ -6,8 +6,9 @@ sentinel stands is where the content stands. So no text inside a message can be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from harness.chat.control import first_difference, plain_ids, token_text
@@ -15,7 +16,7 @@ from harness.chat.conversation import Conversation, PlainText
 from harness.chat.frame import message, sentinel
 from harness.chat.probe import ChatProbe
 from harness.chat.template import REFUSALS, render
-from harness.chat.tokens import Tokens, tokens_of
+from harness.chat.tokens import AT_ONCE, Tokens, tokens_of
 from harness.chat.turns import RowSpans, Turn
 from harness.errors import ModelError
 
@@ -73,7 +74,7 @@ def _plain_spans(tokenizer: PreTrainedTokenizerBase, row: PlainText, tokens: Tok
 
 
 def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: ChatProbe, tokens: Tokens) -> RowSpans:
-    marks = generation_marks(tokenizer, row) if habits.generation_markers else []
+    marks = next(generation_marks(tokenizer, [row])) if habits.generation_markers else []
     places = _locate(tokenizer, row, tokens.text)
     turns = []
     for k, said in enumerate(row.messages):
@@ -97,13 +98,16 @@ def _chat_spans(tokenizer: PreTrainedTokenizerBase, row: Conversation, habits: C
     )
 
 
-def generation_marks(tokenizer: PreTrainedTokenizerBase, row: Conversation) -> list[int]:
-    """For every token of the row 1 or 0: whether it stands between the template's generation markers."""
-    render(tokenizer, row.messages, **row.options)  # bounded, as the next call is not
-    encoded = tokenizer.apply_chat_template(
-        list(row.messages), return_dict=True, return_assistant_tokens_mask=True, **row.options
-    )
-    return list(encoded["assistant_masks"])
+def generation_marks(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Conversation]) -> Iterator[list[int]]:
+    """For every token of each row 1 or 0: whether it stands between the template's generation markers."""
+    for options, group in groupby(rows, key=lambda row: row.options):
+        while some := list(islice(group, AT_ONCE)):
+            for row in some:
+                render(tokenizer, row.messages, **options)  # bounded, as the next call is not
+            encoded = tokenizer.apply_chat_template(
+                [list(row.messages) for row in some], return_dict=True, return_assistant_tokens_mask=True, **options
+            )
+            yield from encoded["assistant_masks"]
 
 
 def _as_marked(turn: Turn, marks: Sequence[int], floor: int, ceiling: int) -> Turn:

@@ -96,6 +96,20 @@ def encode(
     return [int(i) for i in ids]
 
 
+def encode_all(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Message]],
+    generation_prompt: bool = False,
+    **options: Any,
+) -> list[list[int]]:
+    """As ``encode``, of many conversations that are known to render; the tokenizer's threads share the work."""
+    given = [list(messages) for messages in conversations]
+    ids: list[list[int]] = tokenizer.apply_chat_template(
+        given, tokenize=True, add_generation_prompt=generation_prompt, return_dict=False, **options
+    )
+    return ids
+
+
 def takes(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> bool:
     """Whether the template renders this conversation; some refuse a system message, or an order of roles."""
     try:

@@ -68,10 +68,13 @@ def _tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -
     starts: list[int] = []
     ends: list[int] = []
     begun = reached = 0
-    for start, end in offsets:
+    for start, end in offsets:  # hundreds of thousands of tokens: comparisons are quicker than min() and max()
         # A token without characters (BOS, say) stands where the text has got to.
-        begun = max(begun, min(start, reached) if end else reached)
-        reached = max(reached, end)
+        from_here = start if end and start < reached else reached
+        if from_here > begun:
+            begun = from_here
+        if end > reached:
+            reached = end
         starts.append(begun)
         ends.append(reached)
     return Tokens(text, tuple(ids), tuple(starts), tuple(ends))

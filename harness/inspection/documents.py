@@ -50,8 +50,8 @@ def segments(batch: Batch) -> list[Segment]:
                 Segment(
                     row=batch.first_row + b,
                     start=start,
-                    ids=tuple(row_ids[i] for i in piece),
-                    labels=tuple(row_labels[i] for i in piece),
+                    ids=tuple(map(row_ids.__getitem__, piece)),
+                    labels=tuple(map(row_labels.__getitem__, piece)),
                     positions=None if row_positions is None else tuple(row_positions[start:end]),
                 )
             )

@@ -25,6 +25,9 @@ TOLERANCE = 1e-3
 """Allowed change of the other documents' logits, as a share of the change in the document itself. Isolated documents
 move by 1e-7 in float32; documents that see each other by 0.1 and more."""
 
+AT_ONCE = 64
+"""Tokens whose logits are compared at a time."""
+
 
 def packed_documents_do_not_see_each_other(trainer: Trainer, seen: Inspection) -> list[Finding]:
     """Where a token of a packed document is changed, the logits of the documents behind it stay as they were."""
@@ -88,7 +91,9 @@ def _moved_by(trainer: Trainer, batch: Batch, document: Segment, at: int) -> tor
     before, after = (_logits(trainer, {**inputs, "input_ids": given}) for given in (ids, changed))
     if before is None or after is None or before.shape != after.shape:
         return None
-    return (after - before).abs().amax(dim=-1)[0]
+    # Piece by piece: the logits of a long row over a large vocabulary are gigabytes, and so would their differences be.
+    pieces = zip(torch.split(before[0], AT_ONCE), torch.split(after[0], AT_ONCE), strict=True)
+    return torch.cat([(now - then).abs().amax(dim=-1) for then, now in pieces])
 
 
 def one_row(batch: Batch, row: int) -> dict[str, Any]:

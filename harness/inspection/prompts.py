@@ -7,44 +7,61 @@ that is masked is neither given nor taught.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 from harness.chat.control import control_ids, first_difference, name_token, quoted, token_text
-from harness.chat.conversation import Conversation, PlainText
-from harness.chat.template import REFUSALS, encode
-from harness.chat.tokens import tokens_of
+from harness.chat.conversation import PlainText
+from harness.chat.template import REFUSALS, encode_all, render
+from harness.chat.tokens import AT_ONCE, tokens_of
 from harness.chat.turns import Turn
 from harness.inspection.batches import IGNORED
 from harness.inspection.mask import wanted_turns
 from harness.inspection.matching import Inspection, place
 from harness.inspection.origins import Match
-from harness.records import Finding
+from harness.records import Finding, Message
 
 
 def answers_follow_the_prompt(seen: Inspection) -> list[Finding]:
     """Every answer that is learned follows the prompt of inference, and nothing stands unlearned between the two."""
     findings = []
+    for options, group in groupby(_asked(seen), key=lambda asked: asked.options):
+        while some := list(islice(group, AT_ONCE)):
+            prompts = encode_all(seen.serving, [each.before for each in some], generation_prompt=True, **options)
+            for each, prompt in zip(some, prompts, strict=True):
+                findings += _after_the_prompt(seen, each.match, each.turn, prompt)
+    return findings
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A turn of a document, and what the model is served with where it is to be answered."""
+
+    match: Match
+    turn: Turn
+    before: tuple[Message, ...]
+    options: dict[str, Any]
+
+
+def _asked(seen: Inspection) -> Iterator[_Asked]:
+    """Every answer that is learned and whose prompt the template does not refuse."""
     for match in seen.matches:
         source = seen.conversation_of(match)
         if source is None or match.offset or match.likeness not in ("whole", "cut"):
             continue
+        options: dict[str, Any] = dict(source.options)
+        if seen.serving_options is not None:
+            options = {"tools": options["tools"]} if "tools" in options else {}
+            options |= seen.serving_options
         for turn in wanted_turns(match, seen):
-            prompt = _prompt(seen, source, turn)
-            if prompt is not None:
-                findings += _after_the_prompt(seen, match, turn, prompt)
-    return findings
-
-
-def _prompt(seen: Inspection, source: Conversation, turn: Turn) -> list[int] | None:
-    """The ids that the model is served with where this turn is to be answered; None where the template refuses."""
-    options: dict[str, Any] = dict(source.options)
-    if seen.serving_options is not None:
-        options = {"tools": options["tools"]} if "tools" in options else {}
-        options |= seen.serving_options
-    try:
-        return encode(seen.serving, source.messages[: turn.message], generation_prompt=True, **options)
-    except REFUSALS:
-        return None
+            before = tuple(source.messages[: turn.message])
+            try:
+                render(seen.serving, before, generation_prompt=True, **options)
+            except REFUSALS:
+                continue
+            yield _Asked(match, turn, before, options)
 
 
 def _after_the_prompt(seen: Inspection, match: Match, turn: Turn, prompt: list[int]) -> list[Finding]:

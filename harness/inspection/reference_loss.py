@@ -28,6 +28,9 @@ TOLERANCE = 1e-5
 """Allowed relative difference. Correct set-ups differ by at most 3e-7 in float32, packed rows included; a loss that
 leaks between documents, or counts one target too many, by 1e-3 and more."""
 
+AT_ONCE = 64
+"""Tokens whose log-probabilities are computed at a time."""
+
 
 def loss_gaps(
     trainer: Trainer,
@@ -120,8 +123,10 @@ def _reference(model: torch.nn.Module, documents: Sequence[Segment]) -> tuple[fl
             continue
         logits = model(input_ids=torch.tensor([segment.ids], device=device), use_cache=False).logits[0]
         logits = logits[-len(segment.ids) : -1]  # without those of virtual tokens, which an adapter may put before
-        # double precision on float32 logits: the reference adds no rounding of its own
-        log_p = torch.log_softmax(logits.cpu()[learned].double(), dim=-1)
-        total -= float(log_p.gather(1, labels[learned].unsqueeze(1)).sum())
-        targets += int(learned.sum())
+        learned_logits, wanted = logits.cpu()[learned], labels[learned].unsqueeze(1)
+        # double precision on float32 logits: the reference adds no rounding of its own; a few tokens at a time, so
+        # that a large vocabulary needs little memory
+        for some, ids in zip(torch.split(learned_logits, AT_ONCE), torch.split(wanted, AT_ONCE), strict=True):
+            total -= float(torch.log_softmax(some.double(), dim=-1).gather(1, ids).sum())
+        targets += len(wanted)
     return total, targets

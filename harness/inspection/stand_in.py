@@ -47,8 +47,11 @@ def stand_in_trainer(
     read = [read_row(row, number) for number, row in enumerate(rows)]
     for number, row in enumerate(read):
         _check(tokenizer, row, number)
-    marked = has_generation_markers(tokenizer) and all(
-        isinstance(row, Conversation) and any(generation_marks(tokenizer, row)) for row in read
+    chats = [row for row in read if isinstance(row, Conversation)]
+    marked = (
+        has_generation_markers(tokenizer)
+        and len(chats) == len(read)
+        and all(any(marks) for marks in generation_marks(tokenizer, chats))
     )
     options = {
         "output_dir": nowhere(),
