@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from harness.errors import ModelError
+from harness.inspection import answers
 from harness.models import load as loading
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.weights import InMemory
 from harness.references import parse_reference
+from harness.store import Memory
+from harness.zoo.engines import SAMPLES
 from tiny_checkpoint import write_tiny_checkpoint
 
 
@@ -52,6 +55,23 @@ def test_copies_of_a_model_share_its_weights_and_read_them_once(tmp_path, reads)
     assert other.module is model.module
     model.loglikelihood([("a", "b")])
     assert reads == [tmp_path]
+
+
+LOOKED_AT = (
+    answers.answers_are_what_their_ids_say,
+    answers.most_answers_end,
+    answers.few_answers_are_empty,
+    answers.answers_leak_no_control_text,
+)
+
+
+def test_answers_that_are_kept_are_looked_at_without_weights(tmp_path, reads):
+    folder, kept = write_tiny_checkpoint(tmp_path), Memory()
+    first, again = (model_of(folder, answers=kept) for _ in range(2))
+    found = [check(first, SAMPLES) for check in LOOKED_AT]
+    assert reads == [folder]
+    assert [check(again, SAMPLES) for check in LOOKED_AT] == found
+    assert reads == [folder]
 
 
 def test_what_is_wrong_with_weights_is_read_once_and_told_each_time(tmp_path, reads):

@@ -84,7 +84,7 @@ def answers_are_what_their_ids_say(model: Model, samples: SampleSet) -> list[Fin
 
 def _stop_ids(model: Any) -> frozenset[int]:
     """Every stop id that the checkpoint declares, not only the one that an evaluator happens to know."""
-    declared = getattr(getattr(getattr(model, "module", None), "generation_config", None), "eos_token_id", None)
+    declared = getattr(getattr(getattr(model, "weights", None), "generation_config", None), "eos_token_id", None)
     return id_set(declared) | frozenset(getattr(model, "stop_ids", ()))
 
 

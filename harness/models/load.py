@@ -88,6 +88,7 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
     residents, own = options.residents or Residents(), options.own or options.residents is None
     weights = OnDemand(
         config=files.config,
+        generation_config=files.generation_config,
         device=device,
         dtype=dtype,
         virtual_tokens=int(adapter.num_virtual_tokens) if adapter is not None and adapter.is_prompt_learning else 0,

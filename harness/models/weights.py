@@ -25,6 +25,10 @@ class Weights(Protocol):
         """The configuration of the (base) model."""
 
     @property
+    def generation_config(self) -> Any:
+        """How the (base) model answers when it is served; None where it says nothing of that."""
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes."""
 
@@ -63,6 +67,11 @@ class InMemory:
         return self.module.config
 
     @property
+    def generation_config(self) -> Any:
+        """As ``Weights`` has it."""
+        return getattr(self.module, "generation_config", None)
+
+    @property
     def device(self) -> torch.device:
         """As ``Weights`` has it."""
         device: torch.device = self.module.device
@@ -90,6 +99,7 @@ class OnDemand:
     """
 
     config: Any
+    generation_config: Any
     device: torch.device
     dtype: torch.dtype
     virtual_tokens: int

@@ -41,7 +41,15 @@ def _switched(change: Callable[[Any], object] = lambda _: None, **options: Any) 
         return both
 
     def model(enable: bool) -> LocalModel:
-        weights = OnDemand(both.config, both.device, both.dtype, 0, partial(read, enable), look_back=lambda: before)
+        weights = OnDemand(
+            both.config,
+            both.generation_config,
+            both.device,
+            both.dtype,
+            0,
+            partial(read, enable),
+            look_back=lambda: before,
+        )
         demo = tuned_demo()
         return LocalModel(
             "switched on" if enable else "switched off", weights, demo.tokenizer, demo.stop_ids, demo.budget
