@@ -19,6 +19,7 @@ from harness.models.layout import Layout, inputs, layout
 from harness.models.packing import Reading, Row, Sharing, Step, Way, plan, steps
 from harness.models.precision import divergence, floor
 from harness.models.prefix_tree import paths_of
+from harness.models.products import fast_products
 from harness.models.tokens import Scored
 from harness.models.virtual_tokens import Opened, opened
 
@@ -209,7 +210,7 @@ def _forward(
     if cache is not None and len(rows) > 1:
         cache.batch_repeat_interleave(len(rows))
     given = inputs(rows, start.length, read, pad_id, like=start.module)
-    with _head_at(start.module, columns):
+    with _head_at(start.module, columns), fast_products(start.module):
         out = start.module(**given, past_key_values=cache, use_cache=keeps or cache is not None)
     logits = out.logits.flatten(0, 1)
     if len(logits) != len(columns):  # a head that is no module of its own has run everywhere
