@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,26 @@ WRITTEN_TO = "ASKED_OF_MODELS"
 
 CALLS: list[str] = []
 
+Case = dict[str, Any]
+ROOT = Path(__file__).parent.parent
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+def run_suites(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[Case]]:
+    """Run suites of this repository from an empty cache; what each case asked comes with the finished process."""
+    written = folder / "asked.jsonl"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "asked_of_models"),
+            *("--cache-dir", str(folder / "cache"), *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", WRITTEN_TO: str(written)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
+    return done, [json.loads(line) for line in lines]
 
 
 def written_down(name: str, call: Callable[..., Any]) -> Callable[..., Any]:

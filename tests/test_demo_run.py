@@ -49,10 +49,14 @@ def test_the_tuned_model_stops_answers_and_has_kept_most(alone):
     assert outcomes["general_knowledge/acc"] in ("unchanged", "inconclusive")
 
 
-def test_two_workers_measure_the_same_numbers(alone, tmp_path):
-    shared = demo(tmp_path, "-n", "2")
-    assert shared["measurements"] == alone["measurements"]
-    assert shared["verdicts"] == alone["verdicts"]
+def test_three_workers_say_all_that_one_process_says_in_the_same_order(alone, tmp_path):
+    shared = demo(tmp_path, "-n", "3")
+    own = {"peaks", "next_steps"}  # who held how much memory, and what to type
+    for report in (shared, alone):
+        report["environment"].pop("commit")  # somebody may change a file between the two runs
+    assert {key: said for key, said in shared.items() if key not in own} == {
+        key: said for key, said in alone.items() if key not in own
+    }
 
 
 def test_tuning_without_replay_is_seen_to_forget(tmp_path):

@@ -67,6 +67,7 @@ OUTSIDE = {
     "lm_eval": {3},
     "sacrebleu": {3, 6},
     "rouge_score": {3, 6},
+    "xdist": {6},
 }
 """Third-party package -> the layers that may import it, at the top or inside a function."""
 

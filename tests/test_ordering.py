@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import asked_of_models
+from asked_of_models import run_suites
 from harness.handover.checks import WEIGHTS
 from harness.plugin.ordering import Work
 
@@ -23,24 +22,6 @@ ALLOWED = {
     Work.ANSWERS: {"load", "loglikelihood", "token_losses", "generate"},
     Work.TRAINING: {"load", "loglikelihood", "token_losses", "generate"},
 }
-
-
-def run_suites(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[dict]]:
-    """Run suites of this repository from an empty cache; what each case asked comes with the finished process."""
-    written = folder / "asked.jsonl"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "asked_of_models"),
-            *("--cache-dir", str(folder / "cache"), *arguments),
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", asked_of_models.WRITTEN_TO: str(written)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done, asked_of_models.read(written) if written.exists() else []
 
 
 def test_a_model_is_asked_nothing_before_the_files_are_seen_and_for_answers_after_its_likelihoods(tmp_path):

@@ -12,11 +12,12 @@ from harness.plugin import collecting, finishing, gathering
 from harness.plugin.arguments import add_options
 from harness.plugin.options import read_options
 from harness.plugin.ordering import WEIGHTS
-from harness.plugin.state import ANSWERS, CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.plugin.state import ANSWERS, CASE, OPTIONS, PAGES, PROCESS, SESSION, TOLD, Records
 from harness.store import Store
 
 pytest_plugins = (
     "harness.plugin.ordering",
+    "harness.plugin.dividing",
     "harness.plugin.fixtures.checkpoint",
     "harness.plugin.fixtures.models",
     "harness.plugin.fixtures.training",
@@ -55,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     config.stash[PROCESS] = Records()
     config.stash[SESSION] = Records()
+    config.stash[PAGES] = []
+    config.stash[TOLD] = set()
     config.stash[ANSWERS] = Store(config.stash[OPTIONS].cache / "answers", notes=config.stash[PROCESS].notes)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "sft-controller")
@@ -115,7 +118,10 @@ class Controller:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """After the last case: what shows only in the whole run, and what is missing from it, fail as cases."""
-        finished = yield
+        try:
+            finished = yield
+        finally:
+            gathering.put_in_order(self.config)
         if not self.config.option.collectonly:
             finishing.judge_together(session)
             finishing.report_missing(session)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plugin.options import Options
-from harness.plugin.state import OPTIONS, PROCESS
+from harness.plugin.state import OPTIONS, PLACE, PROCESS
 from harness.ratings.rubric import CRITERIA
 from harness.records import SampleSet
 from harness.samples import choice_part, read_samples, subset, text_part
@@ -126,6 +126,8 @@ def note_selection(session: pytest.Session) -> None:
     by_name = {Path(argument.split("::")[0]).stem.removeprefix("test_") for argument in config.args if "::" in argument}
     cut = config.stash.get(CUT, set()) | by_name
     config.stash[PROCESS].files = {suite_of(item): item.nodeid.partition("::")[0] for item in session.items}
+    for place, item in enumerate(session.items):
+        item.stash[PLACE] = place
     config.stash[PROCESS].whole_suites = {suite_of(item) for item in session.items} - cut
 
 

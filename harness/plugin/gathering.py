@@ -10,10 +10,11 @@ import pytest
 
 from harness.errors import HarnessError, InvalidRunError, UsageError
 from harness.plugin.peaks import peak_of
-from harness.plugin.state import ANSWERS, CASE, OPTIONS, PROCESS, SESSION, Records
+from harness.plugin.state import ANSWERS, CASE, OPTIONS, PAGES, PLACE, PROCESS, SESSION, TOLD, Records
 from harness.records import Outcome
 
 PACKED = "sft_records"
+AT = "sft_place"
 USAGE = "sft_usage_error"
 
 SUITES = {
@@ -51,12 +52,16 @@ def attach(item: pytest.Item, report: pytest.TestReport, phase: str) -> None:
     """
     gathered = Records()
     gathered.add(item.config.stash[PROCESS])
+    told = item.config.stash[TOLD]
+    gathered.notes = [note for note in gathered.notes if note not in told]
+    told.update(gathered.notes)
     gathered.peaks = peak_of(item.config)
     answers = item.config.stash[ANSWERS]
     gathered.asked = {os.environ.get("PYTEST_XDIST_WORKER", ""): [answers.computed, answers.earlier]}
     if phase != "teardown":
         gathered.add(item.stash[CASE])
     setattr(report, PACKED, json.dumps(gathered.pack()))
+    setattr(report, AT, item.stash[PLACE])
 
 
 def collect(config: pytest.Config, report: pytest.TestReport) -> None:
@@ -65,6 +70,8 @@ def collect(config: pytest.Config, report: pytest.TestReport) -> None:
         return
     records = config.stash[SESSION]
     said = Records.unpack(json.loads(report.__dict__[PACKED]))
+    if report.failed and not _told_by_verdicts(said, config.stash[OPTIONS].fail_on):
+        said.broken.append((report.nodeid, report.longreprtext))
     twice = _measured_otherwise(records, said)
     records.add(said)
     records.cases += report.when != "teardown"
@@ -74,8 +81,16 @@ def collect(config: pytest.Config, report: pytest.TestReport) -> None:
             "settings: a baseline holds one of a name, so give one of the two sample sets another name."
         )
     records.usage_error = records.usage_error or report.__dict__.get(USAGE, "")
-    if report.failed and not _told_by_verdicts(said, config.stash[OPTIONS].fail_on):
-        records.broken.append((report.nodeid, report.longreprtext))
+    config.stash[PAGES].append((report.__dict__[AT], said))
+
+
+def put_in_order(config: pytest.Config) -> None:
+    """Let the report tell all in the order of the cases, whichever of several workers was the first to speak."""
+    records, pages, ordered = config.stash[SESSION], config.stash[PAGES], Records()
+    for _, said in sorted(pages, key=lambda page: page[0]):
+        ordered.add(said)
+    records.notes, records.broken, records.verdicts = ordered.notes, ordered.broken, ordered.verdicts
+    records.answers, records.rows = ordered.answers, ordered.rows
 
 
 def _measured_otherwise(records: Records, said: Records) -> str:

@@ -49,6 +49,7 @@ class Records:
         self.notes += [note for note in other.notes if note not in self.notes]
         self.answers += other.answers
         self.rows += other.rows
+        self.broken += other.broken
         self.stages = other.stages or self.stages
         for key, value in other.environment.items():
             known = self.environment.get(key)
@@ -132,9 +133,15 @@ def _tuples(packed: dict[str, Any]) -> dict[str, Any]:
 OPTIONS = pytest.StashKey[Options]()
 CASE = pytest.StashKey[Records]()
 """On an item: what this case has said."""
+PLACE = pytest.StashKey[int]()
+"""On an item: its place in the order of the cases."""
 PROCESS = pytest.StashKey[Records]()
 """What this process knows and every report may repeat: its models, and what had to be assumed to load them."""
 ANSWERS = pytest.StashKey[Store]()
 """What models have answered, in this process and in earlier runs."""
 SESSION = pytest.StashKey[Records]()
 """Everything said by all cases, in the process that prints."""
+PAGES = pytest.StashKey[list[tuple[int, Records]]]()
+"""What each report has brought, beside the place of its case, in the process that prints."""
+TOLD = pytest.StashKey[set[str]]()
+"""What this process has said of itself already: a note travels with the case in which it came up."""
