@@ -28,9 +28,8 @@ from harness.provenance import WEIGHTS, files_digest
 from harness.references import CAUTIOUS, ModelRef, Trust
 from harness.store import Answers
 
-TOKENS = {"cpu": 2048, "cuda": 32768}
-"""Tokens a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
-
+A_THREAD, A_GPU = 256, 32768
+"""Tokens of a batch. On the CPU larger batches only spread out in memory; a GPU needs them to be busy."""
 
 CONFIGS, ADAPTER_CONFIGS = ("config.json", "generation_config.json", "*.py"), ("adapter_config.json",)
 """Files beside the weights that decide what is computed with them."""
@@ -101,7 +100,7 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
         weights=weights,
         tokenizer=files.tokenizer,
         stop_ids=files.stop_ids,
-        budget=Budget(TOKENS.get(device.type, TOKENS["cuda"]), options.batch_size),
+        budget=Budget(A_THREAD * torch.get_num_threads() if device.type == "cpu" else A_GPU, options.batch_size),
         notes=files.notes,
         digests=digests | dict(files.digests),
         track=options.track,
