@@ -25,7 +25,7 @@ def fast_products(module: Any) -> AbstractContextManager[Any]:
         module.device.type == "cpu"
         and module.dtype == torch.float32
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
     return _ByOneDnn() if serves else nullcontext()
 

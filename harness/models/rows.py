@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -67,6 +68,8 @@ class WholeBatches:
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, start.length :]
         self.cache = DynamicCache(config=self.module.config) if start.cache is None else start.cache
         self.inner = start.module
+        takes = signature(self.inner.forward).parameters
+        self.cache_name = "cache_params" if "cache_params" in takes else "past_key_values"
         logits = self._forward(torch.tensor(padded, device=self.module.device))
         self.count = len(prompts)
         if which != list(range(len(prompts))):
@@ -80,7 +83,7 @@ class WholeBatches:
         self.count = len(rows)
         if rows:
             kept = torch.tensor(rows, device=self.module.device)
-            self.cache.batch_select_indices(kept)
+            self.cache.reorder_cache(kept)  # as beam search does; no other choice of rows is known to all caches
             self.mask, self.positions = self.mask[kept], self.positions[kept]
         return list(rows)
 
@@ -92,17 +95,18 @@ class WholeBatches:
         return self._forward(torch.tensor(newest, device=self.module.device)[:, None])
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        # A state has no columns: what a mask could say of the tokens before, it has long said.
         with fast_products(self.inner):
             out = self.inner(
                 input_ids=inputs,
-                attention_mask=self.mask,
+                attention_mask=self.mask if inputs.shape[1] > 1 or self.cache_name == "past_key_values" else None,
                 position_ids=self.positions,
-                past_key_values=self.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self.cache_name: self.cache},
             )
         # An adapter may hand back a cache of its own, with what it has to remember beside the base model's.
-        self.cache = out.past_key_values
+        self.cache = out[self.cache_name]
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
