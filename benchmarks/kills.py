@@ -14,42 +14,24 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import math
 import os
 import random
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
+from killed_run import Run
 
 from harness.store import Store
 
-ROOT = Path(__file__).parent.parent
-SUITES = ("suites/test_forgetting.py", "suites/test_stopping.py", "suites/test_quality.py")
-MEASURING = "knowledge or prose or references or often or declined"
-"""The cases of these suites that ask models and measure, and not those that look at the engine."""
-
-BESIDE_THE_POINT = ("cacheprovider", "anyio", "unraisableexception")
-"""Plugins that only take time here."""
-
-LIMIT = 16
-"""Samples of each set: a run of seconds."""
-
 IN_A_ROW = 5
 """How often a run is killed before it is left alone to its end."""
-
-WITNESS = "KILLS_WITNESS"
-KEY = 32
-"""Bytes of a key."""
 
 NOISE = 1e-5
 """What the gate calls equal: which rows were computed together moves the last digits."""
@@ -65,75 +47,6 @@ HEADS = (
     "other reports",
     "files left over",
 )
-
-
-def pytest_configure() -> None:
-    """As a plugin of a run or worker, ``-p kills``: write down the keys of answers that the store has taken."""
-    witness = os.open(os.environ[WITNESS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    add = Store.add
-
-    def told(self: Store, rows: Mapping[bytes, bytes]) -> None:
-        add(self, rows)
-        os.write(witness, b"".join(rows))
-
-    Store.add = told  # type: ignore[method-assign]
-
-
-@dataclass
-class Place:
-    """Where a run keeps its things, and what it has said so far."""
-
-    folder: Path
-    workers: int
-
-    @property
-    def witness(self) -> Path:
-        """Where the keys are written down."""
-        return self.folder / "witness"
-
-    @property
-    def taken(self) -> list[bytes]:
-        """The keys of the answers that the store has taken, in the order in which it did."""
-        raw = self.witness.read_bytes() if self.witness.exists() else b""
-        return [raw[start : start + KEY] for start in range(0, len(raw) - KEY + 1, KEY)]
-
-    @property
-    def files(self) -> set[str]:
-        """What lies in the folders that outlive a run."""
-        kept = (self.folder / each for each in ("cache", "baselines", "reports"))
-        return {str(file.relative_to(self.folder)) for each in kept for file in each.rglob("*") if file.is_file()}
-
-    def arguments(self) -> list[str]:
-        """The command line of the run."""
-        return [
-            *SUITES,
-            *("-k", MEASURING, "--limit", str(LIMIT), "-p", "kills", "-q", "--assert", "plain"),
-            *itertools.chain.from_iterable(("-p", f"no:{plugin}") for plugin in BESIDE_THE_POINT),
-            *("--cache-dir", str(self.folder / "cache"), "--report", str(self.folder / "reports" / "report.json")),
-            *("--baseline", "killed", "--baseline-update", "--baseline-dir", str(self.folder / "baselines")),
-            *(("-n", str(self.workers)) if self.workers else ()),
-        ]
-
-    def start(self) -> int:
-        """Start the run in a process group of its own; return its id."""
-        scratch = self.folder / "tmp"
-        scratch.mkdir(exist_ok=True)
-        process = os.fork()
-        if process:
-            return process
-        os.setsid()
-        os.chdir(ROOT)
-        os.environ |= {WITNESS: str(self.witness), "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
-        tempfile.tempdir = None
-        output = os.open(self.folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os._exit(int(pytest.main(self.arguments())))
-
-    def report(self) -> Any:
-        """What the report says, without what is of the moment."""
-        told = json.loads((self.folder / "reports" / "report.json").read_text(encoding="utf-8"))
-        return {key: told[key] for key in ("measurements", "verdicts", "broken", "answers")}
 
 
 @dataclass
@@ -156,48 +69,29 @@ class Tally:
         numbers = (self.kills, self.ends, self.kept, self.lost, self.twice, self.damaged, self.others, self.litter)
         return (self.name, *(f"{number:,}" for number in numbers))
 
-    def look(self, place: Place) -> None:
+    def look(self, run: Run) -> None:
         """Look at everything that a killed run has left."""
         self.kills += 1
-        taken = set(place.taken)
-        store = Store(place.folder / "cache" / "answers")
+        taken = set(run.taken)
+        store = Store(run.folder / "cache" / "answers")
         lost = len(taken) - len(store.get(sorted(taken)))
         self.kept += len(taken)
         self.lost += lost
-        wrong = [*store.notes, *_damage(place.folder)]
+        wrong = [*store.notes, *run.damage()]
         self.damaged += len(wrong)
         self.faults += [f"{lost} answers are lost"] * bool(lost) + wrong
 
-    def finish(self, place: Place, reference: Place, status: int) -> None:
+    def finish(self, run: Run, reference: Run, status: int | None) -> None:
         """Hold a run that came to its end against one that nobody has killed."""
         self.ends += 1
-        if not place.workers:  # two workers may compute the same answer at the same time
-            taken = place.taken
+        if not run.workers:  # two workers may compute the same answer at the same time
+            taken = run.taken
             self.twice += len(taken) - len(set(taken))
-        left = {name for name in place.files - reference.files if not name.endswith("-journal")}
+        left = {name for name in run.files - reference.files if not name.endswith("-journal")}
         self.litter += len(left)
-        differs = [f"exit status {status}"] if status else list(differences(place.report(), reference.report()))
+        differs = [f"exit status {status}"] if status else list(differences(run.report(), reference.report()))
         self.others += bool(differs)
         self.faults += differs[:1] + sorted(left)[:1]
-
-
-def _damage(folder: Path) -> Iterator[str]:
-    """What is wrong with the files: a store that is not sound, a baseline or a report that is there in part."""
-    from harness import baselines
-    from harness.errors import HarnessError
-
-    for file in (folder / "cache").rglob("*.sqlite"):
-        with closing(sqlite3.connect(file)) as opened:
-            (found,) = opened.execute("PRAGMA integrity_check").fetchone()
-        if found != "ok":
-            yield f"{file.name}: {found}"
-    try:
-        if baselines.exists(folder / "baselines", "killed"):
-            baselines.load(folder / "baselines", "killed")
-        if (report := folder / "reports" / "report.json").exists():
-            json.loads(report.read_text(encoding="utf-8"))
-    except (HarnessError, ValueError) as error:
-        yield str(error)
 
 
 def differences(one: Any, other: Any, where: str = "report") -> Iterator[str]:
@@ -231,7 +125,7 @@ def ended(process: int, seconds: float | None = None) -> int | None:
 def killed(kills: int, workers: int, seed: int, scratch: Path) -> Tally:
     """Kill runs so often, each some times in a row before it may end."""
     chance = random.Random(seed)
-    reference = Place(_new(scratch / "reference"), workers)
+    reference = Run(_new(scratch / "reference"), workers)
     began = time.monotonic()
     status = ended(reference.start())
     whole = time.monotonic() - began
@@ -239,14 +133,14 @@ def killed(kills: int, workers: int, seed: int, scratch: Path) -> Tally:
         raise SystemExit((reference.folder / "output.txt").read_text(encoding="utf-8"))
     tally = Tally(f"{workers} workers" if workers else "one process")
     for number in itertools.count():
-        place = Place(_new(scratch / str(number)), workers)
+        run = Run(_new(scratch / str(number)), workers)
         status = None
         for _ in range(min(IN_A_ROW, kills - tally.kills)):
-            status = ended(place.start(), chance.uniform(0, whole))
+            status = ended(run.start(), chance.uniform(0, whole))
             if status is not None:
                 break
-            tally.look(place)
-        tally.finish(place, reference, ended(place.start()) if status is None else status)
+            tally.look(run)
+        tally.finish(run, reference, ended(run.start()) if status is None else status)
         if tally.kills == kills:
             return tally
     raise AssertionError("counting never ends")
