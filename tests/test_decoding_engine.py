@@ -216,8 +216,9 @@ def test_a_shared_beginning_and_equal_prompts_are_read_once(llama):
     beginning = mixed_prompts(1, longest=61)[0][:1] * 100
     prompts = [[*beginning, number, 7 * number] for number in range(1, 9)] * 2
     expected = [answered(llama, [prompt], ended=lambda _: True)[0] for prompt in prompts]
+    sharing = known(llama)
     with Fed(llama) as fed:
-        assert answered(llama, prompts, sharing=known(llama), ended=lambda _: True) == expected
+        assert answered(llama, prompts, sharing=sharing, ended=lambda _: True) == expected
     assert fed.tokens < 4 * len(beginning)
 
 
