@@ -31,10 +31,6 @@ class Budget:
         """Tell whether ``rows`` rows of ``longest`` tokens are within the budget."""
         return rows <= self.rows if self.rows else rows * longest <= self.tokens
 
-    def for_copies(self, copies: int) -> Budget:
-        """The budget of prompts that are answered ``copies`` times at once."""
-        return Budget(self.tokens // copies, max(1, self.rows // copies) if self.rows else None)
-
     def halve(self, rows: int, longest: int) -> None:
         """Allow half of a batch that memory was too small for; raises ModelError where that was a single row."""
         if rows == 1:
