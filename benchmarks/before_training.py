@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
-from showing import READING, facts, page, show
-from starting import ROOT
+from showing import READING, facts, page, results_of, show
+from starting import IMPORTS, ROOT, beside, python
 from timing import Part, in_turns, seconds, stopwatch
 
 from harness.chat.probe import probe
@@ -37,14 +35,21 @@ WORDS = ("the", "gate", "opens", "at", "noon", "a", "fox", "may", "cross", "gard
 def main() -> None:
     """Measure, show, and write down."""
     asked = _arguments()
-    with tempfile.TemporaryDirectory() as folder, without_bars():
-        rows = Path(folder) / "rows.jsonl"
-        rows.write_text("".join(json.dumps(row) + "\n" for row in made_rows(asked.rows)), encoding="utf-8")
-        parts = [checking(asked.model, rows, asked.repeats), whole_process(asked.model, rows, asked.repeats)]
+    with without_bars():
+        parts = measured(asked.model, asked.rows, asked.repeats)
     known = facts(asked.model, asked.repeats, ROOT)
-    show(parts, known)
+    results = results_of(parts)
+    show(results, known)
     if asked.output:
-        asked.output.write_text(page("Speed before a training", READING, parts, known), encoding="utf-8")
+        asked.output.write_text(page("Speed before a training", READING, results, known), encoding="utf-8")
+
+
+def measured(model: str, count: int, repeats: int) -> list[Part]:
+    """The checks in one process, and the command that makes them, on so many rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.jsonl"
+        rows.write_text("".join(json.dumps(row) + "\n" for row in made_rows(count)), encoding="utf-8")
+        return [checking(model, rows, repeats), whole_process(model, rows, repeats)]
 
 
 def made_rows(count: int) -> list[dict[str, object]]:
@@ -75,7 +80,7 @@ def checking(model: str, file: Path, repeats: int) -> Part:
     seen: Inspection = runs["harness"][-1].answer[0]
     tokens = sum(len(match.segment.ids) for match in seen.matches)
     made = f"{len(rows)} rows, {len(seen.matches)} documents looked at, findings: {runs['harness'][-1].answer[1]}"
-    return Part("rows read, prepared and checked", seconds(runs), made, tokens)
+    return Part(f"rows read, prepared and checked, {model}", seconds(runs), made, tokens)
 
 
 def _checked(files: ModelFiles, file: Path) -> tuple[Inspection, int]:
@@ -90,17 +95,17 @@ def _checked(files: ModelFiles, file: Path) -> tuple[Inspection, int]:
 
 def whole_process(model: str, file: Path, repeats: int) -> Part:
     """The command as a user types it, imports of torch, transformers and trl included."""
-    command = [sys.executable, "-m", "pytest", "suites/", "-q", "-m", "preflight", "--model", model]
-    run = partial(subprocess.run, [*command, "--train-data", str(file)], cwd=ROOT, check=True, capture_output=True)
-    imports = "import datasets, torch, transformers, trl; from trl import SFTTrainer"
+    command = ["-m", "pytest", "suites/", "-q", "-m", "preflight", "--model", model, "--train-data", str(file)]
     runs = in_turns(
-        {
-            "harness": stopwatch(run),
-            "imports alone": stopwatch(partial(subprocess.run, [sys.executable, "-c", imports], check=True)),
-        },
+        {"harness": stopwatch(partial(python, *command)), "imports alone": stopwatch(partial(python, "-c", IMPORTS))},
         repeats,
     )
-    return Part("pytest suites/ -m preflight", seconds(runs), "wall time of the whole process")
+    times = seconds(runs)
+    return Part(
+        f"pytest suites/ -m preflight, {model}",
+        times,
+        f"wall time of the whole process, {beside(times)} of it beside the imports",
+    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import before_training
 import items
 from generation import generation
+from growth import growth
 from likelihood import likelihood
 from main_job import positive
-from showing import READING, facts, put_section, section, show
-from starting import ROOT
-from timing import Part
+from memory import memory
+from showing import READING, Results, facts, put_section, results_of, section, show
+from starting import ROOT, collection, unchanged_run
 
 from harness.errors import HarnessError
 from harness.models.fetch import Access
@@ -41,8 +43,9 @@ lm-eval at batch size 16 and at its best. A peak counts the weights, and all tha
 
 NEW_TOKENS = 128
 PROMPTS_SHARE = 0.64
+ROWS = 1000
 
-Measure = Callable[[argparse.Namespace], Sequence[Part]]
+Measure = Callable[[argparse.Namespace], Results]
 
 
 def main() -> None:
@@ -51,11 +54,11 @@ def main() -> None:
     try:
         with without_bars():
             for name in asked.parts:
-                parts = PARTS[name](asked)
+                results = PARTS[name](asked)
                 known = facts(asked.model, asked.repeats, ROOT)
-                show(parts, known)
+                show(results, known)
                 if asked.output:
-                    put_section(asked.output, INTRODUCTION, section(name, parts, known))
+                    put_section(asked.output, INTRODUCTION, section(name, results, known))
     except HarnessError as error:
         sys.exit(str(error))
 
@@ -63,17 +66,23 @@ def main() -> None:
 def _likelihood(made: Callable[[int], SampleSet], share: float) -> Measure:
     """The likelihoods of one shape; long items are fewer."""
 
-    def measure(asked: argparse.Namespace) -> Sequence[Part]:
-        return [likelihood(_model(asked), made(max(1, round(share * asked.items))), asked.repeats)]
+    def measure(asked: argparse.Namespace) -> Results:
+        return results_of([likelihood(_model(asked), made(max(1, round(share * asked.items))), asked.repeats)])
 
     return measure
 
 
-def _generation(asked: argparse.Namespace) -> Sequence[Part]:
+def _generation(asked: argparse.Namespace) -> Results:
     model, prompts = _model(asked), items.requests(max(1, round(PROMPTS_SHARE * asked.items)))
     # The embedded model has 512 positions, which not all of them leave free.
     fitting = tuple(prompt for prompt in prompts if model.room(prompt.messages) >= NEW_TOKENS)
-    return [generation(model, replace(prompts, samples=fitting), asked.repeats, NEW_TOKENS)]
+    return results_of([generation(model, replace(prompts, samples=fitting), asked.repeats, NEW_TOKENS)])
+
+
+def _static_checks(asked: argparse.Namespace) -> Results:
+    """With the tokenizer of the embedded model too, which knows fewer words and so makes more tokens."""
+    models = dict.fromkeys(("demo:tuned", asked.model))
+    return results_of([part for model in models for part in before_training.measured(model, ROWS, asked.repeats)])
 
 
 def _model(asked: argparse.Namespace) -> LocalModel:
@@ -85,6 +94,11 @@ PARTS: dict[str, Measure] = {
     "likelihood-five-shot": _likelihood(items.five_shot, 0.24),
     "likelihood-passage": _likelihood(items.passages, 0.24),
     "generation": _generation,
+    "static-checks": _static_checks,
+    "collection": lambda asked: results_of([collection(asked.repeats)]),
+    "re-run": lambda asked: results_of([unchanged_run(asked.repeats)]),
+    "growth": lambda asked: growth(asked.repeats),
+    "memory": lambda asked: memory(asked.model, asked.repeats),
 }
 
 

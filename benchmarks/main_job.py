@@ -15,7 +15,7 @@ from pathlib import Path
 from generation import generation
 from likelihood import likelihood
 from rich.console import Console
-from showing import READING, facts, page, show
+from showing import READING, facts, page, results_of, show
 from starting import ROOT, collection, conversion, loading, static_checks
 from timing import Part
 from training import training
@@ -54,9 +54,10 @@ def main() -> None:
     except HarnessError as error:
         sys.exit(str(error))
     known = facts(asked.model, asked.repeats, ROOT)
-    show(parts, known)
+    results = results_of(parts)
+    show(results, known)
     if asked.output:
-        asked.output.write_text(page("Speed of the main job", READ, parts, known), encoding="utf-8")
+        asked.output.write_text(page("Speed of the main job", READ, results, known), encoding="utf-8")
 
 
 def measured(asked: argparse.Namespace) -> Iterator[Part]:

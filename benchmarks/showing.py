@@ -10,6 +10,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,13 +29,23 @@ line: 2.00x means that it needs half the time; it is the median of the ratios wi
 SHOWN_VERSIONS = ("python", "torch", "transformers", "trl", "peft", "pytest-sft")
 
 
-def rows_of(parts: Iterable[Part]) -> list[tuple[str, ...]]:
-    """Return the cells of one line for each way of each part."""
-    return [
+@dataclass(frozen=True)
+class Results:
+    """A table of what was measured, its first ``names`` columns texts and the others numbers, with remarks by name."""
+
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    remarks: list[tuple[str, str]]
+    names: int = 2
+
+
+def results_of(parts: Sequence[Part]) -> Results:
+    """One line for each way of each part."""
+    rows = [
         (
             part.name if place == 0 else "",
             way,
-            *(f"{pick(times):.3f}" for pick in (statistics.median, min, max)),
+            *spread(times),
             f"{part.tokens / statistics.median(times):,.0f}" if part.tokens else "",
             f"{part.ratio(way):.2f}x" if place else "",
             f"{part.peaks[way]:,}" if way in part.peaks else "",
@@ -42,6 +53,12 @@ def rows_of(parts: Iterable[Part]) -> list[tuple[str, ...]]:
         for part in parts
         for place, (way, times) in enumerate(part.seconds.items())
     ]
+    return Results(COLUMNS, rows, [(part.name, part.remark) for part in parts])
+
+
+def spread(times: Sequence[float]) -> tuple[str, ...]:
+    """Median, least and most, as the columns of these names show them."""
+    return tuple(f"{pick(times):.3f}" for pick in (statistics.median, min, max))
 
 
 def facts(model: str, repeats: int, root: Path) -> list[tuple[str, str]]:
@@ -59,16 +76,16 @@ def facts(model: str, repeats: int, root: Path) -> list[tuple[str, str]]:
     ]
 
 
-def show(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> None:
+def show(results: Results, known: Sequence[tuple[str, str]]) -> None:
     """Print the table, what was measured, and where."""
-    table = Table(*COLUMNS[:2])
-    for column in COLUMNS[2:]:
+    table = Table(*results.head[: results.names])
+    for column in results.head[results.names :]:
         table.add_column(column, justify="right")
-    for row in rows_of(parts):
+    for row in results.rows:
         table.add_row(*row)
     console = _console()
     console.print(table)
-    for name, text in [*((part.name, part.remark) for part in parts), *known]:
+    for name, text in [*results.remarks, *known]:
         console.print(f"[bold]{name}[/bold]: {text}", highlight=False)
 
 
@@ -85,14 +102,14 @@ def _console() -> Console:
     return Console(width=None if Console().is_terminal else 200)
 
 
-def page(title: str, reading: str, parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
+def page(title: str, reading: str, results: Results, known: Sequence[tuple[str, str]]) -> str:
     """Return the same as a Markdown page that names the command and the date."""
-    return "\n".join([f"# {title}", "", *written_by(), reading, "", *_tables(parts, known), ""])
+    return "\n".join([f"# {title}", "", *written_by(), reading, "", *_tables(results, known), ""])
 
 
-def section(heading: str, parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> str:
+def section(heading: str, results: Results, known: Sequence[tuple[str, str]]) -> str:
     """Return the same as a section of a page whose parts are measured one by one."""
-    return "\n".join([heading, "", *written_by(), *_tables(parts, known)])
+    return "\n".join([heading, "", *written_by(), *_tables(results, known)])
 
 
 def put_section(path: Path, introduction: str, section: str) -> None:
@@ -104,11 +121,12 @@ def put_section(path: Path, introduction: str, section: str) -> None:
     path.write_text(introduction + "".join(f"\n## {part.strip()}\n" for part in parts), encoding="utf-8")
 
 
-def _tables(parts: Sequence[Part], known: Sequence[tuple[str, str]]) -> list[str]:
+def _tables(results: Results, known: Sequence[tuple[str, str]]) -> list[str]:
+    numbers = len(results.head) - results.names
     return [
-        *markdown_table(COLUMNS, rows_of(parts), "--|--|--:|--:|--:|--:|--:|--:"),
+        *markdown_table(results.head, results.rows, "|".join(["--"] * results.names + ["--:"] * numbers)),
         "",
-        *markdown_table(("part", "what was done"), [(part.name, part.remark) for part in parts], "--|--"),
+        *markdown_table(("part", "what was done"), results.remarks, "--|--"),
         "",
         *markdown_table(("", "where"), known, "--|--"),
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from harness.references import Kind, ModelRef
 from harness.rows import read_rows
 
 ROOT = Path(__file__).parent.parent
+
+IMPORTS = "import datasets, torch, transformers, trl; from trl import SFTTrainer"
+"""What every run of the suites waits for, whatever it does with them."""
 
 
 def conversion(ref: ModelRef, options: LoadOptions) -> tuple[Path, Part | None]:
@@ -68,6 +73,42 @@ def collection(repeats: int) -> Part:
             repeats,
         )
     return Part("collection", seconds(runs), f"CPU seconds; {runs['harness'][-1].answer}")
+
+
+def unchanged_run(repeats: int) -> Part:
+    """The embedded pair against its baseline: with a memory of the same run, and with none."""
+    with tempfile.TemporaryDirectory() as folder:
+        remembered = Path(folder) / "remembered"
+        _run_of_the_demo(remembered)
+        fresh = (Path(folder) / str(number) for number in range(repeats))
+        runs = in_turns(
+            {
+                "harness": stopwatch(partial(_run_of_the_demo, remembered)),
+                "harness, nothing remembered": stopwatch(lambda: _run_of_the_demo(next(fresh))),
+                "imports alone": stopwatch(partial(python, "-c", IMPORTS)),
+            },
+            repeats,
+        )
+    times = seconds(runs)
+    remark = f"pytest suites/ --baseline demo, wall time of the process, {beside(times)} of it beside the imports"
+    return Part("unchanged re-run", times, remark)
+
+
+def _run_of_the_demo(cache: Path) -> None:
+    python("-m", "pytest", "suites/", "-q", "--baseline", "demo", "--cache-dir", str(cache))
+
+
+def python(*arguments: str) -> None:
+    """Run this interpreter at the root of the repository, as a user would."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def beside(times: Mapping[str, tuple[float, ...]]) -> str:
+    """How long the harness takes beside what it imports: the median of the differences within each round."""
+    gaps = [whole - imports for whole, imports in zip(times["harness"], times["imports alone"], strict=True)]
+    return f"{statistics.median(gaps):.1f} s"
 
 
 def static_checks(tokenizer: Any, repeats: int) -> Part:
