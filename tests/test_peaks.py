@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 import types
 
 import pytest
@@ -71,6 +72,26 @@ def test_the_kernels_account_is_read(tmp_path):
     assert peak_of(config, tmp_path / "status") == {"gw3": Peak("gw3", 2 * 2**20)}
     (tmp_path / "status").write_text("Name:\tkthread\n", encoding="ascii")
     assert peak_of(config, tmp_path / "status") == {}
+
+
+def torch_with(initialized, *allocated):
+    """What is asked of torch, on a machine with these GPUs."""
+    cuda = types.SimpleNamespace(
+        is_initialized=lambda: initialized,
+        device_count=lambda: len(allocated),
+        max_memory_allocated=lambda number: allocated[number],
+    )
+    return types.SimpleNamespace(cuda=cuda)
+
+
+@pytest.mark.parametrize(
+    ("torch", "most"),
+    [(None, None), (torch_with(False, 7), None), (torch_with(True, 0, 7), 7), (torch_with(True, 0), None)],
+)
+def test_the_fullest_gpu_counts_and_an_unused_one_is_none(torch, most, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    (peak,) = peak_of(types.SimpleNamespace(), tmp_path / "absent").values()
+    assert peak.gpu == most
 
 
 def test_a_system_without_such_a_file_is_asked_for_its_usage(tmp_path):

@@ -69,23 +69,43 @@ def load(ref: ModelRef, options: LoadOptions) -> LocalModel:
 
 def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
     """The model of these files. Reading its weights raises ModelError where they do not fit to the rest."""
-    device = _device(options.device)
     folder = files.base or files.folder
-    dtype = _dtype(options.dtype, device, files.config, folder)
     digests = {"weights": files_digest(folder, WEIGHTS)}
-    adapter = None
     if files.base is not None:
         digests["adapter"] = files_digest(files.folder, WEIGHTS)
-        adapter = adapter_config(files.folder)
+    weights = _weights(files, options, digests)
+    tokens = A_THREAD * torch.get_num_threads() if weights.device.type == "cpu" else A_GPU
+    model = LocalModel(
+        name=files.name,
+        weights=weights,
+        tokenizer=files.tokenizer,
+        stop_ids=files.stop_ids,
+        budget=Budget(tokens, options.batch_size),
+        notes=files.notes,
+        digests=digests | dict(files.digests),
+        track=options.track,
+    )
+    # Code that a checkpoint brings may be fetched from elsewhere, and then no file here tells what it computes.
+    if options.answers is not None and digests["weights"] and not options.trust.remote_code:
+        by = who_answers([folder, files.folder], model.digests, weights.device.type, model.dtype)
+        model.kept = Kept(options.answers, by)
+    return model
+
+
+def _weights(files: ModelFiles, options: LoadOptions, digests: Mapping[str, str]) -> OnDemand:
+    """The weights of these files, nothing of which is read yet but an adapter's config."""
+    folder, name, device = files.base or files.folder, files.base_name or files.name, _device(options.device)
+    dtype = _dtype(options.dtype, device, files.config, folder)
+    adapter = None if files.base is None else adapter_config(files.folder)
+    residents, own = options.residents or Residents(), options.own or options.residents is None
     whole = Whole(
         key=(digests["weights"] or str(folder), files_digest(folder, CONFIGS), str(device), str(dtype)),
-        name=files.base_name or files.name,
+        name=name,
         needs=lambda: needed_bytes(folder, dtype),
         device=device,
-        read=lambda: _module(folder, files.base_name or files.name, files.config, device, dtype, options.trust),
+        read=lambda: _module(folder, name, files.config, device, dtype, options.trust),
     )
-    residents, own = options.residents or Residents(), options.own or options.residents is None
-    weights = OnDemand(
+    return OnDemand(
         config=files.config,
         generation_config=files.generation_config,
         device=device,
@@ -95,21 +115,6 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
         check=lambda module: _check_vocabulary(files.name, module, files.tokenizer),
         look_back=lambda: None if own else residents.before(whole),
     )
-    model = LocalModel(
-        name=files.name,
-        weights=weights,
-        tokenizer=files.tokenizer,
-        stop_ids=files.stop_ids,
-        budget=Budget(A_THREAD * torch.get_num_threads() if device.type == "cpu" else A_GPU, options.batch_size),
-        notes=files.notes,
-        digests=digests | dict(files.digests),
-        track=options.track,
-    )
-    # Code that a checkpoint brings may be fetched from elsewhere, and then no file here tells what it computes.
-    if options.answers is not None and digests["weights"] and not options.trust.remote_code:
-        by = who_answers([folder, files.folder], model.digests, device.type, model.dtype)
-        model.kept = Kept(options.answers, by)
-    return model
 
 
 def _own_copy(whole: Whole, files: ModelFiles, residents: Residents) -> Callable[[], Any]:
