@@ -183,6 +183,17 @@ def test_logits_are_the_same_to_the_last_bit_whoever_is_beside_them(llama, monke
     assert [key for key in together if not torch.equal(together[key], alone[key])] == []
 
 
+@pytest.mark.parametrize("room", [250, 256])
+def test_the_last_position_that_a_model_has_is_used_and_none_beyond(room):
+    module = model_of(lambda: transformers.GPT2Config(**GPT2 | {"n_positions": room}, **NO_ENDS))
+    prompts = [mixed_prompts(1, seed, longest=60)[0] * 99 for seed in range(3)]
+    prompts = [prompt[: room - NEW + 1] for prompt in prompts]
+    same = [[*prompts[0][:-2], number, number] for number in range(1, 4)]
+    sharing = known(module)
+    for asked in (prompts, same):
+        assert answered(module, asked, sharing=sharing) == by_transformers(module, asked)
+
+
 class Fed:
     """Counts the tokens that a module is fed, padding included, and may run out of memory at some calls."""
 

@@ -133,22 +133,23 @@ def read(start: Opened, texts: Sequence[Sequence[int]], pad_id: int) -> tuple[to
     columns = width(max(map(len, texts)))
     ids = [list(text) + [pad_id] * (columns - len(text)) for text in texts]
     seen = [[1] * (start.length + len(text)) + [0] * (columns - len(text)) for text in texts]
-    positions = torch.arange(start.length, start.length + columns, device=device).expand(len(texts), -1)
+    # What is behind a text takes its last position once more: the next one may be beyond those that the model has.
+    last = torch.tensor([[len(text) - 1] for text in texts], device=device)
+    positions = start.length + torch.arange(columns, device=device).minimum(last)
     cache = DynamicCache(config=start.module.config)
     if start.cache is not None:
         cache = copy.deepcopy(start.cache)
         cache.batch_repeat_interleave(len(texts))
-    ends = sorted({len(text) - 1 for text in texts})
+    ends = last.unique()
     logits, cache = _forward(
         start.module,
         torch.tensor(ids, device=device),
         torch.tensor(seen, device=device),
         positions,
         cache,
-        torch.tensor(ends, device=device),
+        ends,
     )
-    at = [ends.index(len(text) - 1) for text in texts]
-    return logits[torch.arange(len(texts)), at], cache
+    return logits[torch.arange(len(texts)), torch.searchsorted(ends, last)[:, 0]], cache
 
 
 def _forward(
