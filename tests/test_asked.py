@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fake_model import sample, sample_set
+from harness.handover.tried import tried
 from harness.inspection import answers as answer_checks
 from harness.inspection import decoding
 from harness.metrics.noise_floor import noise_floor
@@ -24,6 +25,7 @@ from harness.models.local import LocalModel
 from harness.models.tokens import Scored
 from harness.references import CAUTIOUS, Trust, parse_reference
 from harness.store import Memory, Nothing, Store
+from harness.zoo.deliveries import adapted, base, delivered, saved
 from harness.zoo.engines import SAMPLES
 from tiny_checkpoint import write_tiny_checkpoint
 
@@ -219,6 +221,16 @@ def test_a_model_keeps_what_it_was_asked_as_long_as_it_lives_and_a_server_is_lef
     assert afresh(server) is server
 
 
+class Untouchable:
+    """A store that nobody may ask."""
+
+    def get(self, keys):
+        pytest.fail("the store was asked")
+
+    def add(self, rows):
+        pytest.fail("the store was told")
+
+
 class Wavering(LocalModel):
     """Computes something else each time that it has to compute."""
 
@@ -245,10 +257,18 @@ def test_checks_that_ask_twice_are_never_answered_from_the_store(checkpoint, tmp
     wavering.kept = Kept(Store(tmp_path), "wavering")
     once = wavering.generate(CHATS, max_new_tokens=8), wavering.loglikelihood(PAIRS)
     assert (wavering.generate(CHATS, max_new_tokens=8), wavering.loglikelihood(PAIRS)) == once
+    wavering.kept = Kept(Untouchable())
     assert answer_checks.answers_do_not_depend_on_their_batch(wavering, SAMPLES)
     assert decoding.answers_are_the_same_when_asked_again(wavering, SAMPLES)
     assert decoding.likelihoods_do_not_depend_on_their_batch(wavering, SAMPLES)
     assert noise_floor(wavering, replace(wavering), QUESTIONS, dtype="torch.float32").nats >= 1
+
+
+def test_an_adapter_is_tried_out_and_never_remembered():
+    on = base()
+    delivery = delivered(saved(adapted(on), on))
+    found = tried(replace(delivery, loading=replace(delivery.loading, answers=Untouchable())))
+    assert found.alone == pytest.approx(found.together, abs=1e-3)
 
 
 def test_an_adapter_that_does_nothing_is_found_though_its_base_was_asked_in_other_batches(checkpoint, tmp_path):
