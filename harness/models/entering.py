@@ -140,7 +140,7 @@ def read(start: Opened, texts: Sequence[Sequence[int]], pad_id: int) -> tuple[to
     if start.cache is not None:
         cache = copy.deepcopy(start.cache)
         cache.batch_repeat_interleave(len(texts))
-    ends = last.unique()
+    ends = torch.unique(last)
     logits, cache = _forward(
         start.module,
         torch.tensor(ids, device=device),
