@@ -171,13 +171,17 @@ def test_without_xdist_nothing_is_missing(project):
     result.stdout.fnmatch_lines(["42 tests collected*"])
 
 
-def test_the_process_above_the_workers_does_not_import_torch(project):
+def test_torch_is_not_imported_above_the_workers_and_in_them_not_before_its_threads_know_how_to_wait(project):
     project.makeconftest(
-        'import sys\npytest_plugins = ["harness.plugin"]\n'
+        'import os, sys\npytest_plugins = ["harness.plugin"]\n'
         "def pytest_unconfigure(config):\n"
         "    if not hasattr(config, 'workerinput'): print('torch is', 'in' if 'torch' in sys.modules else 'out')\n"
+        "def pytest_collection_finish():\n"
+        "    if 'PYTEST_XDIST_WORKER' in os.environ:\n"
+        "        assert 'torch' not in sys.modules and os.environ['OMP_WAIT_POLICY'] == 'passive'\n"
     )
     result = project.runpytest_subprocess("-n", "2")
+    result.assert_outcomes(passed=42)
     result.stdout.fnmatch_lines(["*torch is out*"])
 
 
