@@ -48,3 +48,8 @@ def test_every_check_is_made_by_the_case_of_its_name(name):
 
 def test_no_name_stands_in_two_tables():
     assert sum(map(len, TABLES.values())) == len(ALL)
+
+
+def test_the_check_of_two_models_is_made_by_the_case_of_its_name():
+    called = calls_of_cases("handover")["the_adapter_leaves_its_base_untouched"]
+    assert "untouched.the_adapter_leaves_its_base_untouched" in called
