@@ -118,15 +118,15 @@ def _reference(model: torch.nn.Module, documents: Sequence[Segment]) -> tuple[fl
     device = next(model.parameters()).device
     for segment in documents:
         labels = torch.tensor(segment.labels[1:])
-        learned = labels != IGNORED
-        if not bool(learned.any()):
+        learned = (labels != IGNORED).nonzero().squeeze(1)
+        if not len(learned):
             continue
         logits = model(input_ids=torch.tensor([segment.ids], device=device), use_cache=False).logits[0]
         logits = logits[-len(segment.ids) : -1]  # without those of virtual tokens, which an adapter may put before
-        learned_logits, wanted = logits.cpu()[learned], labels[learned].unsqueeze(1)
         # double precision on float32 logits: the reference adds no rounding of its own; a few tokens at a time, so
         # that a large vocabulary needs little memory
-        for some, ids in zip(torch.split(learned_logits, AT_ONCE), torch.split(wanted, AT_ONCE), strict=True):
-            total -= float(torch.log_softmax(some.double(), dim=-1).gather(1, ids).sum())
-        targets += len(wanted)
+        for some in torch.split(learned, AT_ONCE):
+            log_p = torch.log_softmax(logits[some].cpu().double(), dim=-1)
+            total -= float(log_p.gather(1, labels[some].unsqueeze(1)).sum())
+        targets += len(learned)
     return total, targets
