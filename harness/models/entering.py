@@ -103,10 +103,10 @@ class Entering:
         """See ``Rows``."""
         assert self.slots is not None, "there are rows"
         mask, positions = self.slots.next_token()
-        ids = torch.tensor([*newest, *[self.pad_id] * (len(positions) - len(newest))], device=positions.device)[:, None]
+        ids = torch.tensor(newest, device=positions.device)[:, None]
         logits, _ = _forward(self.start.module, ids, mask, positions, self.slots.cache, 1)
         self.slots.has_taken()
-        return logits[: len(newest), -1]
+        return logits[:, -1]
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> list[int]:

@@ -18,9 +18,6 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 ROUND = 16
 """Columns are read in multiples of this many: how a sum over them is put together depends on their number."""
 
-ALONE = 2
-"""Rows that are computed at least: sums over a single one are put together in another way."""
-
 
 def is_plain(cache: Any) -> bool:
     """Whether every layer of a cache just keeps all keys and values, so that rows of it may stand in slots."""
@@ -91,7 +88,7 @@ class Slots:
     """``rows`` slots of ``columns`` tokens each, in the shapes of a filled plain cache, and what ``old`` slots hold."""
 
     def __init__(self, like: Any, rows: int, columns: int, old: Slots | None = None) -> None:
-        self.rows, self.columns = max(rows, ALONE), width(columns)
+        self.rows, self.columns = rows, width(columns)
         self.lengths: list[int] = [*old.lengths] if old else []
         self.device = like.layers[0].keys.device
         self.places = _Places(torch.empty(0), torch.empty(0), 0)
@@ -124,8 +121,8 @@ class Slots:
         return order
 
     def next_token(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make ready for a token of every row (a row alone gets an empty one beside it): masks and positions."""
-        columns = torch.tensor(self.lengths + [0] * (ALONE - len(self.lengths)), device=self.device)
+        """Make ready for a token of every row: its mask over columns, and its position."""
+        columns = torch.tensor(self.lengths, device=self.device)
         self.places.rows = torch.arange(len(columns), device=self.device)
         self.places.columns = columns
         self.places.width = width(max(self.lengths) + 1)
