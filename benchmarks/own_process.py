@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from showing import peak_mib
 
+from harness.training.data import without_bars
+
 Answer = TypeVar("Answer")
 
 
@@ -20,4 +22,5 @@ def in_own_process(work: Callable[..., Answer], *given: object) -> tuple[Answer,
 
 
 def _with_peak(work: Callable[..., Answer], *given: object) -> tuple[Answer, int]:
-    return work(*given), peak_mib()
+    with without_bars():
+        return work(*given), peak_mib()
