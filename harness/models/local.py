@@ -17,7 +17,7 @@ from harness.models.decoding import Choose, answers, likeliest
 from harness.models.likelihood import Tokens, scored
 from harness.models.sampling import Sampling, drawn
 from harness.models.stop_strings import StopStrings
-from harness.models.tokens import Scored, encode, rolling_windows, split_pair
+from harness.models.tokens import Scored, encode, rolling_windows, split_pairs
 from harness.models.weights import Weights
 from harness.records import Message, Messages
 from harness.store import Nothing
@@ -91,7 +91,8 @@ class LocalModel:
 
     def loglikelihood(self, pairs: Sequence[tuple[Messages | str, str]]) -> list[LogLikelihood]:
         """Log-likelihood of each continuation after its context; see ``Model``."""
-        rows = [split_pair(self.tokenizer, self.context(context), text, self.longest) for context, text in pairs]
+        texts = [(self.context(context), text) for context, text in pairs]
+        rows = split_pairs(self.tokenizer, texts, self.longest)
         return [
             LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
             for tokens in self.score(rows)
