@@ -14,6 +14,7 @@ from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
 from harness.records import Sample, SampleSet
 from harness.references import parse_reference
+from harness.store import Store
 
 
 def questions(n):
@@ -69,11 +70,20 @@ def test_a_floor_is_measured_once_under_what_it_depends_on(tmp_path):
         measured.append(1)
         return NoiseFloor(32, 1, 2e-5, ("q1",))
 
-    first = stored_noise_floor(tmp_path, ["weights", "cpu"], measure)
-    assert stored_noise_floor(tmp_path, ["weights", "cpu"], measure) == first == NoiseFloor(32, 1, 2e-5, ("q1",))
+    first = stored_noise_floor(Store(tmp_path), ["weights", "cpu"], measure)
+    later = stored_noise_floor(Store(tmp_path), ["weights", "cpu"], measure)
+    assert later == first == NoiseFloor(32, 1, 2e-5, ("q1",))
     assert len(measured) == 1
-    stored_noise_floor(tmp_path, ["weights", "cuda:0"], measure)
+    stored_noise_floor(Store(tmp_path), ["weights", "cuda:0"], measure)
     assert len(measured) == 2
+
+
+def test_a_floor_that_cannot_be_kept_is_measured_and_said(tmp_path):
+    (tmp_path / "no folder").touch()
+    store = Store(tmp_path / "no folder" / "answers")
+    assert stored_noise_floor(store, ["weights"], lambda: NoiseFloor(32, 0, 1e-6)) == NoiseFloor(32, 0, 1e-6)
+    (note,) = store.notes
+    assert "Not a directory" in note
 
 
 def test_the_floor_is_in_the_report_and_in_the_baseline(pytester):
@@ -96,4 +106,3 @@ def test_the_floor_is_in_the_report_and_in_the_baseline(pytester):
     result.stdout.fnmatch_lines(["*noise floor*general_knowledge: 0 of 12 questions flip in another batch*"])
     stored = json.loads((pytester.path / "baselines" / "main" / "baseline.json").read_text(encoding="utf-8"))
     assert stored["environment"]["noise_floor"]["general_knowledge"].startswith("0 of 12 questions flip")
-    assert list((pytester.path / "cache" / "noise").glob("*/noise_floor.json"))

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from harness.metrics.choice import choice_likelihoods
 from harness.models.asked import afresh
 from harness.models.base import Model
-from harness.once import built_once
 from harness.provenance import object_digest
 from harness.records import Finding, SampleSet
+from harness.store import Answers
 
 QUESTIONS = 32
 """Each costs a forward pass for each of its choices, once a model and machine."""
 
 LEAD = {"torch.float32": 1e-3, "torch.float16": 0.2, "torch.bfloat16": 1.0}
 """Nats by which the best choice must lead to be no near tie in this type: a multiple of what batches move."""
-
-_FILE = "noise_floor.json"
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,16 @@ def noise_floor(batched: Model, alone: Model, questions: SampleSet, *, dtype: st
     )
 
 
-def stored_noise_floor(cache: Path, known_by: object, measure: Callable[[], NoiseFloor]) -> NoiseFloor:
+def stored_noise_floor(answers: Answers, known_by: object, measure: Callable[[], NoiseFloor]) -> NoiseFloor:
     """The floor that an earlier run has measured under the same description, or a new one, which is kept."""
-
-    def write(folder: Path) -> None:
-        (folder / _FILE).write_text(json.dumps(asdict(measure()), indent=2), encoding="utf-8")
-
-    folder = built_once(cache / "noise" / object_digest(known_by), write)
-    kept = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-    return NoiseFloor(**kept | {"clear": tuple(kept["clear"])})
+    key = object_digest(["noise floor", known_by]).encode()
+    kept = answers.get([key]).get(key)
+    if kept is None:
+        floor = measure()
+        answers.add({key: json.dumps(asdict(floor)).encode()})
+        return floor
+    told = json.loads(kept)
+    return NoiseFloor(**told | {"clear": tuple(told["clear"])})
 
 
 def scores_depend_on_their_batch(floor: NoiseFloor, name: str) -> list[Finding]:

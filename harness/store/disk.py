@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.store import table
+from harness.store.memory import Memory
 
 Found = TypeVar("Found")
 
@@ -33,6 +34,8 @@ PRIMARY = 0xFF
 class Store:
     """A folder's answers. Nothing is opened, nor made, before the first question; a forked process opens its own.
 
+    Answers that the disk does not take are kept as long as this process lives.
+
     ``computed`` counts the answers that were added, ``earlier`` those of earlier runs that were of use to this one.
     """
 
@@ -46,6 +49,7 @@ class Store:
     _number: int = 0
     _before: int = 0
     _met: set[int] = field(default_factory=set, repr=False)
+    _unwritten: Memory = field(default_factory=Memory, repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, _close, self._tables)
@@ -57,6 +61,15 @@ class Store:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Those of the answers that are kept."""
+        return self._read(keys) | self._unwritten.get(keys)
+
+    def add(self, rows: Mapping[bytes, bytes]) -> None:
+        """Keep answers: when this returns they are in the file, and no kill takes them out of it."""
+        self.computed += len(rows)
+        if not self._change(lambda opened: table.write(opened, rows, self.limit)):
+            self._unwritten.add(rows)
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if not self._reads:
             return {}
         try:
@@ -69,20 +82,17 @@ class Store:
         self._met.update(row.number for row in found if row.number <= self._before)
         return {row.key: row.answer for row in found}
 
-    def add(self, rows: Mapping[bytes, bytes]) -> None:
-        """Keep answers: when this returns they are in the file, and no kill takes them out of it."""
-        self.computed += len(rows)
-        self._change(lambda opened: table.write(opened, rows, self.limit))
-
-    def _change(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def _change(self, work: Callable[[sqlite3.Connection], None]) -> bool:
         """Write, unless that has failed before: a full or locked disk is not waited for at every answer."""
         if not self._writes:
-            return
+            return False
         try:
             self._with_table(work)
         except (sqlite3.DatabaseError, OSError) as error:
             self._writes = False
             self._note("answers are not kept any more", error)
+            return False
+        return True
 
     def _with_table(self, work: Callable[[sqlite3.Connection], Found]) -> Found:
         """Do it with the newest file, and where that is damaged, with the one after it."""
