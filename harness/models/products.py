@@ -12,8 +12,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 from torch.overrides import TorchFunctionMode
+
+FEW, MANY = 16, 64
+"""Numbers of rows are rounded up to multiples of these, the second one where rows are many."""
 
 
 def fast_products(module: Any) -> AbstractContextManager[Any]:
@@ -43,12 +46,17 @@ def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
     if not (inputs.dtype == weight.dtype == torch.float32 and inputs.numel() and weight.is_contiguous()):
         return linear(inputs, weight, bias)
     flat = inputs.reshape(-1, inputs.shape[-1])
-    if len(flat) > 1:
-        found = _one_dnn(flat, weight, bias)
-    else:
-        # A single row has a kernel of its own, whose last bits are other ones.
-        found = _one_dnn(flat.expand(2, -1).contiguous(), weight, bias)[:1]
+    found = _one_dnn(pad(flat, (0, 0, 0, _rounded(len(flat)) - len(flat))), weight, bias)[: len(flat)]
     return found.view(*inputs.shape[:-1], len(weight))
+
+
+def _rounded(rows: int) -> int:
+    """A number of rows that many others share: oneDNN keeps what it prepares for each number that it meets.
+
+    A single row has a kernel of its own, whose last bits are other ones.
+    """
+    step = FEW if rows <= 8 * FEW else MANY
+    return max(2, 1 << (rows - 1).bit_length()) if rows <= FEW else -(-rows // step) * step
 
 
 def _one_dnn(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
