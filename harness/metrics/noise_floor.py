@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from harness.metrics.choice import choice_likelihoods
-from harness.models.asked import afresh
+from harness.models.asked import Form, Kept, afresh, answered
 from harness.models.base import Model
-from harness.provenance import object_digest
 from harness.records import Finding, SampleSet
 from harness.store import Answers
 
@@ -54,14 +53,8 @@ def noise_floor(batched: Model, alone: Model, questions: SampleSet, *, dtype: st
 
 def stored_noise_floor(answers: Answers, known_by: object, measure: Callable[[], NoiseFloor]) -> NoiseFloor:
     """The floor that an earlier run has measured under the same description, or a new one, which is kept."""
-    key = object_digest(["noise floor", known_by]).encode()
-    kept = answers.get([key]).get(key)
-    if kept is None:
-        floor = measure()
-        answers.add({key: json.dumps(asdict(floor)).encode()})
-        return floor
-    told = json.loads(kept)
-    return NoiseFloor(**told | {"clear": tuple(told["clear"])})
+    (floor,) = answered(Kept(answers), _FLOOR, [known_by], lambda _: [{0: measure()}])
+    return floor
 
 
 def scores_depend_on_their_batch(floor: NoiseFloor, name: str) -> list[Finding]:
@@ -86,3 +79,15 @@ def _best(likelihoods: Sequence[float]) -> int:
 def _lead(likelihoods: Sequence[float]) -> float:
     first, second = sorted(likelihoods, reverse=True)[:2]
     return first - second
+
+
+def _pack(floor: NoiseFloor) -> bytes:
+    return json.dumps(asdict(floor)).encode()
+
+
+def _unpack(packed: bytes) -> NoiseFloor:
+    told = json.loads(packed)
+    return NoiseFloor(**told | {"clear": tuple(told["clear"])})
+
+
+_FLOOR = Form("noise floor", _pack, _unpack)
