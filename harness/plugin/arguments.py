@@ -154,8 +154,13 @@ def _add_running(group: pytest.OptionGroup) -> None:
         help="auto: float32 on the CPU, as stored on a GPU",
     )
     add("--offline", action="store_true", help="no network at all, and an error where one would be needed")
-    add("--cache-dir", metavar="DIR", type=Path, help="where converted and trained models are kept")
-    add("--no-cache", action="store_true", help="convert and train anew, in a folder that goes with the run")
+    add(
+        "--cache-dir",
+        metavar="DIR",
+        type=Path,
+        help="where models' answers, and models that were converted or trained, are kept",
+    )
+    add("--no-cache", action="store_true", help="ask, convert and train anew, in a folder that goes with the run")
 
 
 def _module_function(text: str) -> str:
