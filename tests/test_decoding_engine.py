@@ -130,6 +130,17 @@ def test_every_kind_of_model_answers_as_each_prompt_alone_is_answered(kind, monk
     assert bool(sharing.token_bytes) == (kind in IN_SLOTS)
 
 
+def test_short_rows_beside_a_long_one_are_not_lost_to_a_window_over_columns():
+    """GPT-Neo's local attention, as wide as it is in its checkpoints: short texts alone do not show it."""
+    sizes = SIZES | {"num_layers": 2, "num_heads": 2, "max_position_embeddings": 1024}
+    module = model_of(
+        lambda: transformers.GPTNeoConfig(**sizes, attention_types=[[["global", "local"], 1]], window_size=256)
+    )
+    prompts = [*mixed_prompts(5), mixed_prompts(1, seed=1)[0] * 99]
+    prompts[-1] = prompts[-1][:340]
+    assert answered(module, prompts) == by_transformers(module, prompts)
+
+
 @pytest.mark.parametrize("name", ["base", "tuned"])
 def test_the_demo_answers_as_transformers_does(name, tmp_path):
     model = load(parse_reference(f"demo:{name}"), LoadOptions(Access(tmp_path, offline=True)))

@@ -51,9 +51,10 @@ KINDS: dict[str, tuple[dict[str, Any], Way]] = {
 """Positions that rotate, are learned, slide, or are biases; logits that are scaled; states in place of a cache."""
 
 
-def tiny(kind: str) -> Any:
+def tiny(kind: str, special: dict[str, Any] | None = None) -> Any:
     torch.manual_seed(0)
-    module = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | KINDS[kind][0])).eval()
+    special = KINDS[kind][0] if special is None else special
+    module = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | special)).eval()
     with torch.no_grad():
         for weights in module.parameters():
             if weights.dim() > 1:
@@ -145,6 +146,18 @@ def test_a_window_that_slides_is_found_when_a_path_outgrows_it():
     together(module, short, sharing=sharing)
     assert sharing.way is Way.TREES
     for row, found in zip(long, together(module, long, sharing=sharing), strict=True):
+        assert [value for value, _ in found] == pytest.approx(alone(module, row), abs=NOISE)
+    assert sharing.way is Way.BEGINNINGS
+
+
+def test_a_window_over_columns_is_found_where_a_wide_row_stands_beside_a_longer_path():
+    """GPT-Neo counts its window over columns, whatever positions it is told: short paths of a wide row lose sight."""
+    local = {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 64}
+    module, sharing, made = tiny("gpt_neo", local), Sharing(), Made()
+    begin, longer = made.ids(40), made.ids(58)
+    rows = [Scored((*begin, *made.ids(8), 7, 8), 2) for _ in range(20)]
+    rows += [Scored((*longer, number, number, 7), 1) for number in (8, 9)]
+    for row, found in zip(rows, together(module, rows, sharing=sharing), strict=True):
         assert [value for value, _ in found] == pytest.approx(alone(module, row), abs=NOISE)
     assert sharing.way is Way.BEGINNINGS
 
@@ -244,6 +257,44 @@ def test_a_batch_that_memory_does_not_hold_is_halved(error):
     for row, values in zip(rows, expected, strict=True):
         assert [value for value, _ in found[row]] == pytest.approx(values, abs=NOISE)
     assert budget.tokens <= 128
+
+
+def test_a_batch_behind_a_long_beginning_is_halved_until_memory_holds_it():
+    module, budget, made, calls = tiny("llama"), Budget(4096), Made(), []
+    beginning = made.ids(400)
+    rows = [Scored(beginning + made.ids(30), 20) for _ in range(40)]
+    expected = [alone(module, row) for row in rows]
+
+    def full(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        cached = kwargs["past_key_values"].get_seq_length() if kwargs.get("past_key_values") else 0
+        count, width = kwargs["input_ids"].shape
+        calls.append(count)
+        assert len(calls) < 200, "it never ends"
+        if count * (cached + width) > 1500:
+            raise torch.OutOfMemoryError
+
+    module.register_forward_pre_hook(full, with_kwargs=True)
+    found: dict[Scored, Any] = {}
+    for done in scored(module, rows, pad_id=0, budget=budget, sharing=Sharing(), track=silently):
+        found |= done
+    for row, values in zip(rows, expected, strict=True):
+        assert [value for value, _ in found[row]] == pytest.approx(values, abs=NOISE)
+    assert budget.tokens < 4096
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_memory_that_runs_out_once_ends_no_request_wherever_it_does(at):
+    module, made, calls = tiny("llama"), Made(), iter(range(10_000))
+    rows = made.questions(6, made.ids(280))
+    expected = [alone(module, row) for row in rows]
+
+    def full(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if next(calls) == at and kwargs["input_ids"].shape[0] * kwargs["input_ids"].shape[1] != 280:
+            raise torch.OutOfMemoryError
+
+    module.register_forward_pre_hook(full, with_kwargs=True)
+    for values, tokens in zip(expected, together(module, rows), strict=True):
+        assert [value for value, _ in tokens] == pytest.approx(values, abs=NOISE)
 
 
 def test_a_row_that_memory_does_not_hold_alone_is_told():

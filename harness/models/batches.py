@@ -38,7 +38,9 @@ class Budget:
                 f"memory does not hold the model and one text of {longest} tokens; take a device with more, a smaller "
                 "--dtype, or shorter texts."
             )
-        self.tokens, self.rows = rows // 2 * longest, rows // 2 if self.rows else None
+        # What rows have in a cache counts in their length but not in the budget, which must not rise for that.
+        self.tokens = min(self.tokens // 2, rows // 2 * longest)
+        self.rows = rows // 2 if self.rows else None
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -159,18 +159,25 @@ class _Work:
         return {row: [score for _, score in sorted(self.found.pop(row).items())] for row in whole}
 
     def _try(self, start: Opened, step: Step) -> None:
-        """See that a row which shares gives the logits of its paths alone, where that is not known yet."""
+        """See that rows which share give the logits of their paths alone, where that is not known yet.
+
+        Models look back by so many tokens of a path, or by so many columns of a row, so either may reach too far.
+        """
         kind = (step.rows[0].branches, step.reading.stop > 0)
-        row, reach = max(
-            ((row, len(self.paths.ids[path])) for row in step.rows for path in range(row.low, row.high)),
-            key=lambda each: each[1],
-        )
-        if not any(kind) or self.sharing.tried.get(kind, 0) >= reach:
+        if not any(kind):
             return
-        if self._is_shared_rightly(start, step.reading.stop, row):
+        for row in (max(step.rows, key=self._length), max(step.rows, key=lambda row: row.size)):
+            length, columns = self.sharing.tried.get(kind, (0, 0))
+            reach = max(length, self._length(row)), max(columns, step.reading.stop + row.size)
+            if reach == (length, columns):
+                continue
+            if not self._is_shared_rightly(start, step.reading.stop, row):
+                self._share(Way.BEGINNINGS if row.branches else Way.NOTHING)
             self.sharing.tried[kind] = reach
-            return
-        self._share(Way.BEGINNINGS if row.branches else Way.NOTHING)
+
+    def _length(self, row: Row) -> int:
+        """How long the longest path of a row is."""
+        return max(map(len, self.paths.ids[row.low : row.high]))
 
     def _share(self, way: Way) -> NoReturn:
         """Share no more than this from now on."""
@@ -188,8 +195,8 @@ class _Work:
             alone = Row(path, path + 1, len(self.paths.ids[path]), branches=False)
             columns = laid.columns[path - row.low][-COMPARED:].tolist()
             last = range(alone.size - len(columns), alone.size)
-            expected, _ = _forward(opened(self.module, 1), 0, [layout(self.paths, alone, 0)], last, self.pad_id)
             try:
+                expected, _ = _forward(opened(self.module, 1), 0, [layout(self.paths, alone, 0)], last, self.pad_id)
                 found, _ = _forward(start, read, [laid] * copies, columns, self.pad_id)
             except _CANNOT:
                 return False

@@ -39,14 +39,16 @@ class Way(enum.IntEnum):
 
 @dataclass
 class Sharing:
-    """How much a model lets its rows share, and for paths of which length each kind of sharing has been tried.
+    """How much a model lets its rows share; ``tried`` has each kind of sharing that was right, and how far it reached.
+
+    That is: the longest path, and the most columns of a row, those in its cache counted.
 
     ``token_bytes`` is how much memory a token takes whose row may enter a running batch: 0 where that cannot be, None
     before it has been tried.
     """
 
     way: Way = Way.TREES
-    tried: dict[tuple[bool, bool], int] = field(default_factory=dict)
+    tried: dict[tuple[bool, bool], tuple[int, int]] = field(default_factory=dict)
     token_bytes: int | None = None
 
 

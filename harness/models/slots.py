@@ -89,6 +89,7 @@ class Slots:
 
     def __init__(self, like: Any, rows: int, columns: int, old: Slots | None = None) -> None:
         self.rows, self.columns = rows, width(columns)
+        self.least = 0  # columns that are read at least; only a trial wants more than there is to see
         self.lengths: list[int] = [*old.lengths] if old else []
         self.device = like.layers[0].keys.device
         self.places = _Places(torch.empty(0), torch.empty(0), 0)
@@ -125,7 +126,7 @@ class Slots:
         columns = torch.tensor(self.lengths, device=self.device)
         self.places.rows = torch.arange(len(columns), device=self.device)
         self.places.columns = columns
-        self.places.width = width(max(self.lengths) + 1)
+        self.places.width = max(width(max(self.lengths) + 1), self.least)
         seen = torch.arange(self.places.width, device=self.device) <= columns[:, None]
         return seen.long(), columns[:, None]
 

@@ -17,6 +17,10 @@ from harness.models.virtual_tokens import opened
 LENGTHS = (BEGINNING + 16, BEGINNING + 4, BEGINNING + 9)
 """Tokens of the texts that are tried; their beginning is long enough to be read once for all of them."""
 
+FAR = 512
+"""Columns that are read in a trial, which a longer row beside these would bring: a model that counts back from the last
+of them, as GPT-Neo does for its local attention, loses sight of the short rows."""
+
 _CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
 """What a model cannot do it refuses by whatever error its code runs into."""
 
@@ -40,7 +44,7 @@ def token_bytes_in_slots(module: Any, prompt: Sequence[int], pad_id: int) -> int
 def _both_ways(module: Any, ids: Sequence[int], pad_id: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Logits of texts that are read whole, and the same from rows of which one enters late and one leaves early."""
     first, second, third = (list(ids[:length]) for length in LENGTHS)
-    texts = [Text(tuple(each), len(each) + len(LENGTHS)) for each in (first, second, third)]
+    texts = [Text(tuple(each), FAR) for each in (first, second, third)]
     rows = Entering(module, texts, pad_id=pad_id, budget=Budget(2 * max(LENGTHS)), held=1 << 20, most=len(texts))
     rows.admits(texts)
 
@@ -48,6 +52,8 @@ def _both_ways(module: Any, ids: Sequence[int], pad_id: int) -> Iterator[tuple[t
         return _whole(module, text)
 
     def go_on(standing: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        assert rows.slots is not None, "there are rows"
+        rows.slots.least = rows.slots.columns
         newest = [int(ids[len(text)]) for text in standing]
         for text, token in zip(standing, newest, strict=True):
             text.append(token)
