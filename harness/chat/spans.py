@@ -198,6 +198,8 @@ def _header_end(tokenizer: PreTrainedTokenizerBase, row: Conversation, k: int, t
     """The character at which the turn's header ends: as far as the prompt of inference and the row agree."""
     try:
         prompt = render(tokenizer, row.messages[:k], generation_prompt=True, **row.options)
+        if text.startswith(prompt):
+            return len(prompt)
         context = render(tokenizer, row.messages[:k], **row.options)
     except REFUSALS:
         return None

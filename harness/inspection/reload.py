@@ -14,7 +14,7 @@ from harness.chat.template import encode, template_digest
 from harness.inspection.checkpoint import Checkpoint
 from harness.inspection.folder_templates import folder_holds_one_template
 from harness.inspection.probe_texts import PROBE_TEXTS, random_text
-from harness.inspection.tokenizer_file import as_its_folder_says, file_encodes_alike, file_frames_alike
+from harness.inspection.tokenizer_file import as_its_folder_says, file_is_read_alike
 from harness.records import Finding
 
 if TYPE_CHECKING:
@@ -145,16 +145,6 @@ def tokenizer_is_what_its_file_says(saved: Checkpoint) -> list[Finding]:
         *file_holds_no_call_state(saved.tokenizer, file),
         *folder_holds_one_template(saved, folder),
     ]
-
-
-def file_is_read_alike(
-    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase | None, habits: ChatProbe, file: Path
-) -> list[Finding]:
-    """Texts first: where they differ, a conversation differs for the same reason."""
-    findings = file_encodes_alike(tokenizer, file)
-    if findings or reader is None:
-        return findings
-    return file_frames_alike(tokenizer, reader, habits, file)
 
 
 def encoding_is_stable(saved: Checkpoint) -> list[Finding]:

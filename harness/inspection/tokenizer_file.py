@@ -33,11 +33,26 @@ def as_its_folder_says(folder: Path) -> PreTrainedTokenizerBase | None:
     return loaded
 
 
-def file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[Finding]:
-    """Servers read tokenizer.json without transformers: it must give the ids that training saw."""
-    if not file.is_file() or random_text(tokenizer):
+def file_is_read_alike(
+    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase | None, habits: ChatProbe, file: Path
+) -> list[Finding]:
+    """Texts first: where they differ, a conversation differs for the same reason.
+
+    ``reader`` is the folder as transformers reads it, None where it cannot.
+    """
+    if not file.is_file():
         return []
-    raw = _raw(file)
+    raw = _raw(file)  # once for both: with a large vocabulary that takes longer than all comparisons
+    findings = _file_encodes_alike(tokenizer, raw)
+    if findings or reader is None:
+        return findings
+    return _file_frames_alike(tokenizer, reader, habits, raw, file)
+
+
+def _file_encodes_alike(tokenizer: PreTrainedTokenizerBase, raw: Any) -> list[Finding]:
+    """Servers read tokenizer.json without transformers: it must give the ids that training saw."""
+    if random_text(tokenizer):
+        return []
     return [
         _encodes_differently(tokenizer, raw, text, says, ids)
         for text in PROBE_TEXTS
@@ -45,8 +60,8 @@ def file_encodes_alike(tokenizer: PreTrainedTokenizerBase, file: Path) -> list[F
     ]
 
 
-def file_frames_alike(
-    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase, habits: ChatProbe, file: Path
+def _file_frames_alike(
+    tokenizer: PreTrainedTokenizerBase, reader: PreTrainedTokenizerBase, habits: ChatProbe, raw: Any, file: Path
 ) -> list[Finding]:
     """A conversation has the same control tokens around the same texts by the file alone as by its folder.
 
@@ -54,9 +69,8 @@ def file_frames_alike(
     loaded: a token that was added to it in a script is no matter of the folder. Texts are compared as texts: whether
     one that follows a control token begins with a space mark, tokenizers of older models have never agreed on.
     """
-    if not file.is_file() or random_text(reader):
+    if random_text(reader):
         return []
-    raw = _raw(file)
     roles = SEVERAL_TURNS if habits.continues else ONE_TURN
     text = render(tokenizer, sentinel_messages(roles, habits.parts)) + habits.generation_prompt
     ids = plain_ids(reader, text)
