@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import UsageError
+from harness.plugin.state import Records
 from harness.records import Measurement, Outcome, Report, RowPreview, SampleScore, SideBySide, Verdict
 from harness.report import FORMATS, check_suffix, numbers, to_json, to_markdown, write_report
 from harness.report.markdown import COMMENT_LIMIT
@@ -409,3 +410,10 @@ def test_a_folder_in_the_way_is_a_usage_error(tmp_path):
 def test_importing_the_report_imports_no_rich():
     code = "import harness.report, sys; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_two_workers_have_judged_alike_is_one_comparison():
+    session = Records()
+    for said in (COMPARED, COMPARED, replace(COMPARED, outcome=Outcome.INCONCLUSIVE)):
+        session.add(Records.unpack(json.loads(json.dumps(Records(verdicts=[said]).pack()))))
+    assert [verdict.outcome for verdict in session.verdicts] == [COMPARED.outcome, Outcome.INCONCLUSIVE]

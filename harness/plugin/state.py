@@ -45,7 +45,8 @@ class Records:
         """Take over what another process, or one case, has recorded."""
         self.measurements |= other.measurements
         self.suites |= other.suites
-        self.verdicts += other.verdicts
+        # xdist's --dist each, and a plugin that runs a case again, let it say the same twice: that is one comparison.
+        self.verdicts += [verdict for verdict in other.verdicts if verdict not in self.verdicts]
         self.notes += [note for note in other.notes if note not in self.notes]
         self.answers += other.answers
         self.rows += other.rows
