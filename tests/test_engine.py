@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import DataError, InvalidRunError, ModelError, ModelReferenceError
+from harness.errors import DataError, InvalidRunError, ModelError, ModelReferenceError, UsageError
 from harness.models.batches import Budget, longest_first
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
@@ -84,6 +84,21 @@ def test_trailing_space_of_a_context_belongs_to_the_continuation(folder):
 def test_a_prompt_without_room_for_an_answer_is_refused(folder):
     with pytest.raises(DataError, match=r"leaves no room"):
         loaded(folder).generate(["word " * 400], max_new_tokens=8)
+
+
+@pytest.mark.parametrize(("context", "continuation"), [("th", "e"), ("The sea", ""), ("", "")])
+def test_a_continuation_without_a_token_of_its_own_is_refused(context, continuation):
+    model = load(parse_reference("demo:base"), LoadOptions(Access(Path("unused"), offline=True)))
+    with pytest.raises(DataError, match=f"pair 2 of 2: .* the continuation {continuation!r} no token of its own after"):
+        model.loglikelihood([("The sea", " is wide."), (context, continuation)])
+
+
+def test_nothing_to_go_on_from_and_nothing_to_answer_are_refused():
+    model = load(parse_reference("demo:base"), LoadOptions(Access(Path("unused"), offline=True)))
+    with pytest.raises(DataError, match="prompt 2 of 2 is empty"):
+        model.generate(["The sea", ""], max_new_tokens=2)
+    with pytest.raises(UsageError, match="max_new_tokens is 0"):
+        model.generate(["The sea"], max_new_tokens=0)
 
 
 def test_batches_keep_to_the_budget_and_hold_every_row():

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.chat.template import encode as encode_chat
 from harness.chat.template import render, takes, template_digest
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.models.asked import COMPLETION, SCORES, Kept, answered
 from harness.models.base import Completion, LogLikelihood
 from harness.models.batches import Budget, Track, silently
@@ -93,6 +93,13 @@ class LocalModel:
         """Log-likelihood of each continuation after its context; see ``Model``."""
         texts = [(self.context(context), text) for context, text in pairs]
         rows = split_pairs(self.tokenizer, texts, self.longest)
+        for index, ((context, text), row) in enumerate(zip(texts, rows, strict=True)):
+            if row.targets < 1:
+                raise DataError(
+                    f"pair {index + 1} of {len(pairs)}: {self.name}'s tokenizer leaves the continuation {text!r} no "
+                    f"token of its own after the context {context[-20:]!r}; put a space between the two, or a longer "
+                    "text there."
+                )
         return [
             LogLikelihood(sum(value for value, _ in tokens), all(greedy for _, greedy in tokens), len(tokens))
             for tokens in self.score(rows)
@@ -154,8 +161,15 @@ class LocalModel:
         return self.longest - len(self.prompt_ids(prompt))
 
     def _with_room(self, prompts: Sequence[Messages | str], max_new_tokens: int) -> list[list[int]]:
+        if max_new_tokens < 1:
+            raise UsageError(f"max_new_tokens is {max_new_tokens}, but an answer has at least one token.")
         encoded = [self.prompt_ids(prompt) for prompt in prompts]
         for index, ids in enumerate(encoded):
+            if not ids:
+                raise DataError(
+                    f"prompt {index + 1} of {len(prompts)} is empty, and {self.name}'s tokenizer puts no token before "
+                    "a text; write something for the model to go on from."
+                )
             if len(ids) + max_new_tokens > self.longest:
                 raise DataError(
                     f"prompt {index + 1} of {len(prompts)} has {len(ids)} tokens, which leaves no room for "
