@@ -232,6 +232,19 @@ def test_a_model_whose_cache_forgets_is_found_out():
     assert sharing.way is Way.NOTHING
 
 
+def test_ids_that_a_model_makes_impossible_are_no_reason_to_share_less():
+    module, sharing = tiny("llama"), Sharing()
+
+    def without_the_last(_: Any, args: tuple[Any, ...], logits: torch.Tensor) -> torch.Tensor:
+        return logits.index_fill(-1, torch.tensor([VOCABULARY - 1]), -torch.inf)
+
+    module.lm_head.register_forward_hook(without_the_last)
+    rows = shapes()["after the same examples"]
+    for row, found in zip(rows, together(module, rows, sharing=sharing), strict=True):
+        assert [value for value, _ in found] == pytest.approx(alone(module, row), abs=NOISE)
+    assert sharing.way is Way.TREES
+
+
 def test_no_number_is_made_of_weights_that_are_none(llama):
     module = tiny("llama")
     with torch.no_grad():

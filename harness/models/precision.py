@@ -21,5 +21,6 @@ def floor(dtype: Any) -> float:
 def divergence(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
     """Kullback-Leibler divergence of ``found`` from ``expected`` logits at every position, in nats; NaN is infinite."""
     log_p, log_q = (torch.log_softmax(logits.double(), dim=-1) for logits in (expected, found))
-    each = (log_p.exp() * (log_p - log_q)).sum(-1)
+    # What is impossible adds nothing: some models give ids that nobody uses the logit -inf.
+    each = torch.where(log_p == -torch.inf, 0.0, log_p.exp() * (log_p - log_q)).sum(-1)
     return torch.where(torch.isnan(each), torch.inf, each.clamp(min=0.0))
