@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fake_model import sample, sample_set
+from harness.engine.batches import Budget
+from harness.engine.tokens import Scored
 from harness.handover.tried import tried
 from harness.inspection import answers as answer_checks
 from harness.inspection import decoding
@@ -18,11 +20,9 @@ from harness.metrics.noise_floor import noise_floor
 from harness.metrics.sameness import LEAST_ANSWERS, same_likelihoods
 from harness.models.asked import COMPLETION, SCORES, Kept, afresh, answered
 from harness.models.base import Completion
-from harness.models.batches import Budget
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
-from harness.models.tokens import Scored
 from harness.references import CAUTIOUS, Trust, parse_reference
 from harness.store import Memory, Nothing, Store
 from harness.zoo.deliveries import adapted, base, delivered, saved

@@ -9,16 +9,16 @@ import torch
 import transformers
 from transformers import DynamicCache
 
+from harness.engine import decoding
+from harness.engine.batches import Budget
+from harness.engine.decoding import answers, likeliest
+from harness.engine.entering import BEGINNING, Entering, shared_beginning
+from harness.engine.packing import Sharing
+from harness.engine.rows import Text
+from harness.engine.slots import Slots, is_plain
 from harness.errors import InvalidRunError, ModelError
-from harness.models import decoding
-from harness.models.batches import Budget
-from harness.models.decoding import answers, likeliest
-from harness.models.entering import BEGINNING, Entering, shared_beginning
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
-from harness.models.packing import Sharing
-from harness.models.rows import Text
-from harness.models.slots import Slots, is_plain
 from harness.references import parse_reference
 
 WORDS = 97

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.engine.batches import Budget, longest_first
 from harness.errors import DataError, InvalidRunError, ModelError, ModelReferenceError, UsageError
-from harness.models.batches import Budget, longest_first
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from transformers import AutoTokenizer
 
+from harness.engine.precision import FLOORS
 from harness.findings import silent
 from harness.handover.checks import FILES
 from harness.handover.equality import QUANTISED, floor_of
 from harness.handover.served_chat import the_chat_is_that_of_the_original
-from harness.models.precision import FLOORS
 from harness.zoo.deliveries import adapted, base, copied, delivered, files_of, json_changed, merged, saved
 
 

@@ -29,6 +29,7 @@ LAYERS = {
     "harness.dataset": 1,
     "harness.statistics": 1,
     "harness.chat": 2,
+    "harness.engine": 2,
     "harness.models": 2,
     "harness.metrics": 3,
     "harness.lm_eval_tasks": 3,

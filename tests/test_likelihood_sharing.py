@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from harness.engine.batches import Budget, silently
+from harness.engine.likelihood import scored
+from harness.engine.packing import WIDTH, Reading, Row, Sharing, Way, plan
+from harness.engine.prefix_tree import paths_of
+from harness.engine.tokens import Scored
 from harness.errors import ModelError
-from harness.models.batches import Budget, silently
-from harness.models.likelihood import scored
-from harness.models.packing import WIDTH, Reading, Row, Sharing, Way, plan
-from harness.models.prefix_tree import paths_of
-from harness.models.tokens import Scored
 
 VOCABULARY = 300
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.engine.batches import Budget
 from harness.metrics.noise_floor import NoiseFloor, noise_floor, scores_depend_on_their_batch, stored_noise_floor
-from harness.models.batches import Budget
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel

@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from harness.engine.sampling import Sampling, drawn
 from harness.errors import DataError, UsageError
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.local import LocalModel
-from harness.models.sampling import Sampling, drawn
 from harness.references import parse_reference
 from tiny_checkpoint import write_tiny_checkpoint
 

@@ -11,11 +11,11 @@ import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.engine.sampling import Sampling
 from harness.models import load as loading
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
 from harness.models.resident import Residents
-from harness.models.sampling import Sampling
 from harness.models.twin import NoTwinError, fingerprint, says, twin_of
 from harness.references import parse_reference
 from tiny_checkpoint import write_tiny_checkpoint

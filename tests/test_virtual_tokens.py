@@ -6,12 +6,12 @@ from peft import get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.engine.sampling import Sampling
+from harness.engine.tokens import Scored
+from harness.engine.virtual_tokens import opened, virtual_tokens
 from harness.errors import ModelError
 from harness.models.fetch import Access
 from harness.models.load import LoadOptions, load
-from harness.models.sampling import Sampling
-from harness.models.tokens import Scored
-from harness.models.virtual_tokens import opened, virtual_tokens
 from harness.references import parse_reference
 from tiny_checkpoint import write_tiny_checkpoint
 

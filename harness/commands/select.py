@@ -68,9 +68,9 @@ def _selected(options: argparse.Namespace, screen: Console) -> tuple[Prepared, l
     for name in ("limit", "batch_size"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: a whole number of 1 or more.")
+    from harness.engine.sampling import Sampling
     from harness.models.fetch import Access
     from harness.models.load import LoadOptions, load
-    from harness.models.sampling import Sampling
     from harness.references import parse_reference
     from harness.selection.scoring import Against
     from harness.selection.select import Wanted, prepare, select

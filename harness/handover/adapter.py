@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from harness.engine.precision import FLOORS
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.equality import QUANTISED, SHARE_LOST, told_apart
 from harness.handover.probes import Distance, distance, logits_of
 from harness.handover.tried import Merged, Tried, tried
-from harness.models.precision import FLOORS
 from harness.records import Finding
 
 LOGIC = 1e-6

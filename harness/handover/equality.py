@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.chat.control import first_difference, quoted
+from harness.engine.precision import FLOORS
 from harness.findings import Note
 from harness.handover.delivery import Delivery
 from harness.handover.probes import Distance, distance, logits_of, probe_ids, probes_of
@@ -16,7 +17,6 @@ from harness.models.fetch import gguf_types
 from harness.models.files import ModelFiles
 from harness.models.load import with_weights
 from harness.models.local import LocalModel
-from harness.models.precision import FLOORS
 from harness.models.weight_files import stored_dtypes
 from harness.records import Finding
 from harness.training.data import without_bars

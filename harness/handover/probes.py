@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from harness.chat.template import REFUSALS, encode
+from harness.engine.precision import divergence
 from harness.errors import ModelError
 from harness.inspection.probe_texts import PROBE_TEXTS
 from harness.models.files import ModelFiles, first_line
-from harness.models.precision import divergence
 from harness.references import read_json
 
 LONGEST = 64

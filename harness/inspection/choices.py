@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from harness.engine.tokens import Scored, encode, split_pair
 from harness.models.base import Model
-from harness.models.tokens import Scored, encode, split_pair
 from harness.records import Finding, Sample, SampleSet
 from harness.requests import scored_pairs
 
@@ -74,7 +74,7 @@ def _is_whole(model: LocalModel, context: str, scored: str) -> bool:
 def _of_sample(model: LocalModel, sample: Sample, chat: bool) -> list[Finding]:
     """Whether another choice wins once every choice begins with a token of its own."""
     texts = _texts(model, sample, chat)
-    from harness.models.batches import silently
+    from harness.engine.batches import silently
 
     asked = [reply.total for reply in model.loglikelihood(texts)]
     rows = [_set_apart(model, context, scored) for context, scored in texts]

@@ -58,8 +58,8 @@ def answers_do_not_depend_on_the_cache(model: Model, samples: SampleSet) -> list
 
     if not isinstance(model, LocalModel):
         return []
+    from harness.engine.precision import floor
     from harness.handover.probes import distance, logits_of
-    from harness.models.precision import floor
 
     prompts = [model.prompt_ids(each) for each in of_different_lengths([sample.messages for sample in samples])]
     answers, cached = _through_the_cache(model, prompts)
@@ -88,7 +88,7 @@ def _through_the_cache(
     """Answers of ``TOKENS`` tokens each, and the logits that every token of them was chosen by."""
     import torch
 
-    from harness.models.decoding import answers, likeliest
+    from harness.engine.decoding import answers, likeliest
 
     seen: list[list[Any]] = [[] for _ in prompts]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.engine.tokens import split_pair
 from harness.errors import DataError
 from harness.metrics.asking import Asking
 from harness.models.base import Model
-from harness.models.tokens import split_pair
 from harness.records import Messages, Sample, SampleSet
 from harness.requests import scored_pairs
 

@@ -94,9 +94,10 @@ def who_answers(folders: Sequence[Path], digests: Mapping[str, str], device: str
 
 
 @functools.cache
-def _engine() -> str:
-    """The version of this engine: its own code, so that nobody has to remember to raise a number."""
-    return files_digest(Path(__file__).parent, ("*.py",))
+def _engine() -> list[str]:
+    """The version of the engine: its own code, so that nobody has to remember to raise a number."""
+    models = Path(__file__).parent
+    return [files_digest(folder, ("*.py",)) for folder in (models.parent / "engine", models)]
 
 
 def _key(by: str, form: str, question: Any) -> bytes:

@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+from harness.engine.batches import Budget, Track, silently
 from harness.errors import ModelError, ModelReferenceError
 from harness.models.adapters import adapter_config, with_adapter
 from harness.models.asked import Kept, who_answers
-from harness.models.batches import Budget, Track, silently
 from harness.models.fetch import Access
 from harness.models.files import ModelFiles, first_line, read_files
 from harness.models.local import LocalModel
@@ -85,8 +85,10 @@ def with_weights(files: ModelFiles, options: LoadOptions) -> LocalModel:
         digests=digests | dict(files.digests),
         track=options.track,
     )
-    # Code that a checkpoint brings may be fetched from elsewhere, and then no file here tells what it computes.
-    if options.answers is not None and digests["weights"] and not options.trust.remote_code:
+    # Code that a checkpoint brings may be fetched from elsewhere, and then no file here tells what it computes; an own
+    # copy may be changed after its files were read.
+    told_by_files = digests["weights"] and not options.trust.remote_code and not options.own
+    if options.answers is not None and told_by_files:
         by = who_answers([folder, files.folder], model.digests, weights.device.type, model.dtype)
         model.kept = Kept(options.answers, by)
     return model

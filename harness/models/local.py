@@ -9,15 +9,15 @@ from typing import Any
 
 from harness.chat.template import encode as encode_chat
 from harness.chat.template import render, takes, template_digest
+from harness.engine.batches import Budget, Track, silently
+from harness.engine.decoding import Choose, answers, likeliest
+from harness.engine.likelihood import Tokens, scored
+from harness.engine.sampling import Sampling, drawn
+from harness.engine.tokens import Scored, encode, rolling_windows, split_pairs
 from harness.errors import DataError, UsageError
 from harness.models.asked import COMPLETION, SCORES, Kept, answered
 from harness.models.base import Completion, LogLikelihood
-from harness.models.batches import Budget, Track, silently
-from harness.models.decoding import Choose, answers, likeliest
-from harness.models.likelihood import Tokens, scored
-from harness.models.sampling import Sampling, drawn
 from harness.models.stop_strings import StopStrings
-from harness.models.tokens import Scored, encode, rolling_windows, split_pairs
 from harness.models.weights import Weights
 from harness.records import Message, Messages
 from harness.store import Nothing

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import torch
 
+from harness.engine.packing import Sharing
+from harness.engine.virtual_tokens import virtual_tokens
 from harness.errors import ModelError
-from harness.models.packing import Sharing
-from harness.models.virtual_tokens import virtual_tokens
 
 
 class Weights(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.models.batches import Track, silently
+from harness.engine.batches import Track, silently
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.chat.control import special_tokens
+from harness.engine.sampling import Sampling
 from harness.errors import InvalidRunError, UsageError
 from harness.journal import opened_journal
 from harness.models import Completion
 from harness.models.local import LocalModel
-from harness.models.sampling import Sampling
 from harness.once import unfinished_of
 from harness.provenance import file_digest, versions
 from harness.records import SampleSet

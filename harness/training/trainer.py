@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from harness.engine.virtual_tokens import virtual_tokens
 from harness.errors import RecipeError
-from harness.models.virtual_tokens import virtual_tokens
 from harness.rows import Row
 from harness.training.data import rows_of_split, without_bars
 from harness.training.methods import adapter_of

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from harness.engine.tokens import split_pair
 from harness.metrics.answers import greedy_answers
 from harness.metrics.choice import acc
 from harness.metrics.sameness import same_answers, same_likelihoods
 from harness.models.asked import Kept
 from harness.models.base import LogLikelihood
 from harness.models.local import LocalModel
-from harness.models.tokens import split_pair
 from harness.models.weights import InMemory
 from harness.records import Finding, Messages, Sample, SampleSet
 from harness.store import Memory

@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.models.batches import Budget
-from harness.models.prefix_tree import Paths
+from harness.engine.batches import Budget
+from harness.engine.prefix_tree import Paths
 
 WIDTH = 256
 """Tokens of a row that holds a subtree. Attention costs a row's width for each of its tokens, seen or masked: at this

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from harness.models.batches import Budget, is_out_of_memory
-from harness.models.entering import BEGINNING, Entering, read
-from harness.models.precision import divergence, floor
-from harness.models.rows import Text
-from harness.models.slots import is_plain, token_bytes
-from harness.models.virtual_tokens import opened
+from harness.engine.batches import Budget, is_out_of_memory
+from harness.engine.entering import BEGINNING, Entering, read
+from harness.engine.precision import divergence, floor
+from harness.engine.rows import Text
+from harness.engine.slots import is_plain, token_bytes
+from harness.engine.virtual_tokens import opened
 
 LENGTHS = (BEGINNING + 16, BEGINNING + 4, BEGINNING + 9)
 """Tokens of the texts that are tried; their beginning is long enough to be read once for all of them."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
+from harness.engine.decoding import Choose
 from harness.errors import UsageError
-from harness.models.decoding import Choose
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import Any, NoReturn
 
 import torch
 
-from harness.models.batches import Budget, Track, is_out_of_memory
-from harness.models.layout import Layout, inputs, layout
-from harness.models.packing import Reading, Row, Sharing, Step, Way, plan, steps
-from harness.models.precision import divergence, floor
-from harness.models.prefix_tree import paths_of
-from harness.models.products import fast_products
-from harness.models.tokens import Scored
-from harness.models.virtual_tokens import Opened, opened
+from harness.engine.batches import Budget, Track, is_out_of_memory
+from harness.engine.layout import Layout, inputs, layout
+from harness.engine.packing import Reading, Row, Sharing, Step, Way, plan, steps
+from harness.engine.precision import divergence, floor
+from harness.engine.prefix_tree import paths_of
+from harness.engine.products import fast_products
+from harness.engine.tokens import Scored
+from harness.engine.virtual_tokens import Opened, opened
 
 Tokens = list[tuple[float, bool]]
 """Of each scored token its natural-log probability, and whether it was the most likely one."""

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
-from harness.models.batches import Budget, longest_first
-from harness.models.products import fast_products
-from harness.models.virtual_tokens import opened
+from harness.engine.batches import Budget, longest_first
+from harness.engine.products import fast_products
+from harness.engine.virtual_tokens import opened
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.models.packing import Row
-from harness.models.prefix_tree import Paths
+from harness.engine.packing import Row
+from harness.engine.prefix_tree import Paths
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from harness.models.batches import Budget
-from harness.models.products import fast_products
-from harness.models.rows import Text, different
-from harness.models.slots import Slots, width
-from harness.models.virtual_tokens import Opened, opened
+from harness.engine.batches import Budget
+from harness.engine.products import fast_products
+from harness.engine.rows import Text, different
+from harness.engine.slots import Slots, width
+from harness.engine.virtual_tokens import Opened, opened
 
 PADDING = 32
 """Tokens by which a text may be padded to be read with others: a call of its own costs as much as reading this many."""

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from harness.engine.batches import Budget, is_out_of_memory
+from harness.engine.entering import Entering
+from harness.engine.packing import Sharing
+from harness.engine.rows import Rows, Text, WholeBatches
+from harness.engine.trial import token_bytes_in_slots
 from harness.errors import InvalidRunError
-from harness.models.batches import Budget, is_out_of_memory
-from harness.models.entering import Entering
-from harness.models.packing import Sharing
-from harness.models.rows import Rows, Text, WholeBatches
-from harness.models.trial import token_bytes_in_slots
 
 Choose = Callable[[torch.Tensor, Sequence[int], Sequence[int]], list[int]]
 """From logits (rows, vocabulary), the numbers of these answers, and how many tokens each has so far: their next ids."""
