@@ -42,6 +42,9 @@ lm-eval at batch size 16 and at its best. A peak counts the weights, and all tha
 """
 
 NEW_TOKENS = 128
+FEW_PROMPTS, FEW_TOKENS = 16, 32
+"""Of continuous batching, which takes long on the CPU."""
+
 PROMPTS_SHARE = 0.64
 ROWS = 1000
 
@@ -79,6 +82,11 @@ def _generation(asked: argparse.Namespace) -> Results:
     return results_of([generation(model, replace(prompts, samples=fitting), asked.repeats, NEW_TOKENS)])
 
 
+def _continuous_batching(asked: argparse.Namespace) -> Results:
+    model, prompts = _model(asked), items.requests(FEW_PROMPTS)
+    return results_of([generation(model, prompts, asked.repeats, FEW_TOKENS, continuous=True)])
+
+
 def _static_checks(asked: argparse.Namespace) -> Results:
     """With the tokenizer of the embedded model too, which knows fewer words and so makes more tokens."""
     models = dict.fromkeys(("demo:tuned", asked.model))
@@ -94,6 +102,7 @@ PARTS: dict[str, Measure] = {
     "likelihood-five-shot": _likelihood(items.five_shot, 0.24),
     "likelihood-passage": _likelihood(items.passages, 0.24),
     "generation": _generation,
+    "continuous-batching": _continuous_batching,
     "static-checks": _static_checks,
     "collection": lambda asked: results_of([collection(asked.repeats)]),
     "re-run": lambda asked: results_of([unchanged_run(asked.repeats)]),

@@ -39,23 +39,28 @@ class Answers:
     matches: float | None = None
 
 
-def generation(model: LocalModel, prompts: SampleSet, repeats: int, new_tokens: int) -> Part:
-    """Time the prompts from their messages to the answers; what each prompt is answered alone is what is expected."""
+def generation(
+    model: LocalModel, prompts: SampleSet, repeats: int, new_tokens: int, *, continuous: bool = False
+) -> Part:
+    """Time the prompts from their messages to the answers; what each prompt is answered alone is what is expected.
+
+    ``continuous`` batching is a way of its own, beside the harness alone: it takes several times as long as all others.
+    """
     alone = _plain(model, prompts, new_tokens, 1)
     expecting = [replace(each, references=(text,)) for each, text in zip(prompts, alone.texts, strict=True)]
     asked = replace(prompts, samples=tuple(expecting))
     runs = in_turns(
         {
             "harness": weighed(partial(_ours, model, asked, new_tokens)),
-            **_lm_eval_ways(model, asked, new_tokens),
-            **_plain_ways(model, prompts, new_tokens),
-            **_continuous_ways(model, prompts, new_tokens),
+            **(_continuous_ways(model, prompts, new_tokens) if continuous else {}),
+            **({} if continuous else _lm_eval_ways(model, asked, new_tokens)),
+            **({} if continuous else _plain_ways(model, prompts, new_tokens)),
         },
         repeats,
     )
     lengths = [len(model.prompt_ids(prompt.messages)) for prompt in prompts]
     return Part(
-        "generation",
+        "continuous batching" if continuous else "generation",
         seconds(runs),
         f"{len(prompts)} prompts of {min(lengths)} to {max(lengths)} tokens, at most {new_tokens} new ones each; "
         + _agreement({name: timed[-1].answer for name, timed in runs.items()}, alone),

@@ -56,8 +56,7 @@ def stand_in_trainer(
     options = {
         "output_dir": nowhere(),
         "assistant_only_loss": marked,
-        # Two rows are padded and averaged as four are, and the logits of a large vocabulary take half the time.
-        "per_device_train_batch_size": 2,
+        "per_device_train_batch_size": 4,
         "max_length": None,
         "bf16": False,  # trl's default is autocast, also on a CPU
         "use_cpu": True,

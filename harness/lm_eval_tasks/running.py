@@ -23,8 +23,8 @@ from harness.models.local import LocalModel
 SEED, SHOTS_SEED = 0, 1234
 """lm-eval's own defaults, so that the same shots are drawn."""
 
-TYPICAL_TOKENS = 256
-"""What a row is taken to have where a budget of tokens has to be told to lm-eval in rows."""
+TYPICAL_TOKENS, LEAST_ROWS = 256, 8
+"""What a row is taken to have where a budget of tokens has to be told to lm-eval in rows; the fewest rows it gets."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _engine(model: LocalModel) -> Any:
     engine = HFLM(
         pretrained=model.module,
         tokenizer=copy.deepcopy(model.tokenizer),
-        batch_size=model.budget.rows or max(1, model.budget.tokens // TYPICAL_TOKENS),
+        batch_size=model.budget.rows or max(LEAST_ROWS, model.budget.tokens // TYPICAL_TOKENS),
     )
     engine._max_length = engine.max_length - model.weights.virtual_tokens
     return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,9 @@ def _switched(change: Callable[[Any], object] = lambda _: None, **options: Any) 
     change(both)
 
     def read(enable: bool) -> Any:
-        (both.base_model.enable_adapter_layers if enable else both.base_model.disable_adapter_layers)()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft does say that biases stay
+            (both.base_model.enable_adapter_layers if enable else both.base_model.disable_adapter_layers)()
         return both
 
     def model(enable: bool) -> LocalModel:
