@@ -13,8 +13,8 @@ from harness.engine import decoding
 from harness.engine.batches import Budget
 from harness.engine.decoding import answers, likeliest
 from harness.engine.entering import BEGINNING, Entering, shared_beginning
-from harness.engine.packing import Sharing
 from harness.engine.rows import Text
+from harness.engine.sharing import Sharing
 from harness.engine.slots import Slots, is_plain
 from harness.errors import InvalidRunError, ModelError
 from harness.models.fetch import Access

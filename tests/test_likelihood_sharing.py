@@ -15,8 +15,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness.engine.batches import Budget, silently
 from harness.engine.likelihood import scored
-from harness.engine.packing import WIDTH, Reading, Row, Sharing, Way, plan
+from harness.engine.packing import WIDTH, Reading, Row, plan
 from harness.engine.prefix_tree import paths_of
+from harness.engine.sharing import Sharing, Way
 from harness.engine.tokens import Scored
 from harness.errors import ModelError
 

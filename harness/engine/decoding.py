@@ -14,8 +14,8 @@ import torch
 
 from harness.engine.batches import Budget, is_out_of_memory
 from harness.engine.entering import Entering
-from harness.engine.packing import Sharing
 from harness.engine.rows import Rows, Text, WholeBatches
+from harness.engine.sharing import Sharing
 from harness.engine.trial import token_bytes_in_slots
 from harness.errors import InvalidRunError
 

@@ -16,15 +16,13 @@ import torch
 
 from harness.engine.batches import Budget, Track, is_out_of_memory
 from harness.engine.layout import Layout, inputs, layout
-from harness.engine.packing import Reading, Row, Sharing, Step, Way, plan, steps
+from harness.engine.packing import Reading, Row, Step, plan, steps
 from harness.engine.precision import divergence, floor
 from harness.engine.prefix_tree import paths_of
 from harness.engine.products import fast_products
-from harness.engine.tokens import Scored
+from harness.engine.sharing import CANNOT, Sharing, Way
+from harness.engine.tokens import Scored, Scores
 from harness.engine.virtual_tokens import Opened, opened
-
-Tokens = list[tuple[float, bool]]
-"""Of each scored token its natural-log probability, and whether it was the most likely one."""
 
 COMPARED = 32
 """Positions of a path that a trial compares: its last ones, which are farthest from what was shared."""
@@ -46,7 +44,7 @@ class _PlannedAnewError(Exception):
 
 def scored(
     module: Any, rows: Sequence[Scored], *, pad_id: int, budget: Budget, sharing: Sharing, track: Track
-) -> Iterator[dict[Scored, Tokens]]:
+) -> Iterator[dict[Scored, Scores]]:
     """Yield the scores of rows as they are finished, each row once.
 
     ``budget`` and ``sharing`` keep what is learned of memory and model. Raises ModelError where memory does not hold a
@@ -77,7 +75,7 @@ class _Work:
             self.asking[place[row.ids[:-1]]].append(row)
         self.found: dict[Scored, dict[int, tuple[float, bool]]] = {row: {} for row in rows}
 
-    def finished(self, track: Track) -> Iterator[dict[Scored, Tokens]]:
+    def finished(self, track: Track) -> Iterator[dict[Scored, Scores]]:
         """Run the plan; a row is handed out, and forgotten here, as soon as its last token is scored."""
         begun: list[Opened] = []
         for step in track(list(steps(plan(self.paths, self.sharing.way), self.budget)), "scoring"):
@@ -105,7 +103,7 @@ class _Work:
         rows = [layout(self.paths, beginning, reading.start, reading.stop)]
         try:
             cache = self._answer(start, reading.start, rows, asks, keeps=True)
-        except _CANNOT as error:
+        except CANNOT as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
             cache = None
@@ -153,7 +151,7 @@ class _Work:
                 self.found[ask.row][ask.position] = (score[0], score[1])
         return cache
 
-    def _finished_by(self, asks: Sequence[_Ask]) -> dict[Scored, Tokens]:
+    def _finished_by(self, asks: Sequence[_Ask]) -> dict[Scored, Scores]:
         touched = dict.fromkeys(ask.row for ask in asks)
         whole = [row for row in touched if len(self.found[row]) == row.targets]
         return {row: [score for _, score in sorted(self.found.pop(row).items())] for row in whole}
@@ -198,14 +196,11 @@ class _Work:
             try:
                 expected, _ = _forward(opened(self.module, 1), 0, [layout(self.paths, alone, 0)], last, self.pad_id)
                 found, _ = _forward(start, read, [laid] * copies, columns, self.pad_id)
-            except _CANNOT:
+            except CANNOT:
                 return False
             if not float(divergence(expected, found).mean()) <= floor(self.module.dtype):
                 return False
         return True
-
-
-_CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
 
 
 @torch.inference_mode()

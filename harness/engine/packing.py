@@ -7,13 +7,13 @@ rows go on from; where that is not worth a call of its own, the beginning is rea
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.engine.batches import Budget
 from harness.engine.prefix_tree import Paths
+from harness.engine.sharing import Way
 
 WIDTH = 256
 """Tokens of a row that holds a subtree. Attention costs a row's width for each of its tokens, seen or masked: at this
@@ -27,29 +27,6 @@ BUSY, PADDING = 256, 0.1
 
 CACHE = 4
 """How many times as many tokens as a batch computes it may hold in its cache."""
-
-
-class Way(enum.IntEnum):
-    """How much a model lets its rows share, from least to most."""
-
-    NOTHING = 0
-    BEGINNINGS = 1
-    TREES = 2
-
-
-@dataclass
-class Sharing:
-    """How much a model lets its rows share; ``tried`` has each kind of sharing that was right, and how far it reached.
-
-    That is: the longest path, and the most columns of a row, those in its cache counted.
-
-    ``token_bytes`` is how much memory a token takes whose row may enter a running batch: 0 where that cannot be, None
-    before it has been tried.
-    """
-
-    way: Way = Way.TREES
-    tried: dict[tuple[bool, bool], tuple[int, int]] = field(default_factory=dict)
-    token_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Scores = list[tuple[float, bool]]
+"""Of each scored token its natural-log probability, and whether it was the most likely one."""
+
 
 @dataclass(frozen=True)
 class Scored:

@@ -11,6 +11,7 @@ from harness.engine.batches import Budget, is_out_of_memory
 from harness.engine.entering import BEGINNING, Entering, read
 from harness.engine.precision import divergence, floor
 from harness.engine.rows import Text
+from harness.engine.sharing import CANNOT
 from harness.engine.slots import is_plain, token_bytes
 from harness.engine.virtual_tokens import opened
 
@@ -20,9 +21,6 @@ LENGTHS = (BEGINNING + 16, BEGINNING + 4, BEGINNING + 9)
 FAR = 512
 """Columns that are read in a trial, which a longer row beside these would bring: a model that counts back from the last
 of them, as GPT-Neo does for its local attention, loses sight of the short rows."""
-
-_CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
-"""What a model cannot do it refuses by whatever error its code runs into."""
 
 
 def token_bytes_in_slots(module: Any, prompt: Sequence[int], pad_id: int) -> int:
@@ -35,7 +33,7 @@ def token_bytes_in_slots(module: Any, prompt: Sequence[int], pad_id: int) -> int
             return 0
         apart = torch.cat([divergence(expected, found) for expected, found in _both_ways(module, ids, pad_id)])
         return token_bytes(cache) if float(apart.mean()) <= floor(module.dtype) else 0
-    except _CANNOT as error:
+    except CANNOT as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise
         return 0

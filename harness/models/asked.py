@@ -17,15 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from harness.engine.tokens import Scores
 from harness.models.base import Completion
 from harness.provenance import files_digest, object_digest, versions
 from harness.store import Answers, Memory
 
 Answer = TypeVar("Answer")
 Asked = TypeVar("Asked")
-
-Scores = list[tuple[float, bool]]
-"""Of each scored token its natural-log probability, and whether it was the most likely one."""
 
 LIBRARIES = ("torch", "transformers", "peft", "pytest-sft")
 """Packages of which another version may compute something else."""

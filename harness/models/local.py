@@ -11,9 +11,9 @@ from harness.chat.template import encode as encode_chat
 from harness.chat.template import render, takes, template_digest
 from harness.engine.batches import Budget, Track, silently
 from harness.engine.decoding import Choose, answers, likeliest
-from harness.engine.likelihood import Tokens, scored
+from harness.engine.likelihood import scored
 from harness.engine.sampling import Sampling, drawn
-from harness.engine.tokens import Scored, encode, rolling_windows, split_pairs
+from harness.engine.tokens import Scored, Scores, encode, rolling_windows, split_pairs
 from harness.errors import DataError, UsageError
 from harness.models.asked import COMPLETION, SCORES, Kept, answered
 from harness.models.base import Completion, LogLikelihood
@@ -225,10 +225,10 @@ class LocalModel:
             finish="terminator" if ended else "length",
         )
 
-    def score(self, rows: Sequence[Scored]) -> list[Tokens]:
+    def score(self, rows: Sequence[Scored]) -> list[Scores]:
         """Natural-log probabilities of the scored tokens of each row, and whether each was the most likely one."""
 
-        def ask(places: list[int]) -> Iterator[dict[int, Tokens]]:
+        def ask(places: list[int]) -> Iterator[dict[int, Scores]]:
             place = {rows[each]: each for each in places}
             for done in scored(
                 self.module,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from harness.engine.packing import Sharing
+from harness.engine.sharing import Sharing
 from harness.engine.virtual_tokens import virtual_tokens
 from harness.errors import ModelError
 
