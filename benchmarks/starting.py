@@ -26,8 +26,11 @@ from harness.rows import read_rows
 
 ROOT = Path(__file__).parent.parent
 
-IMPORTS = "import datasets, torch, transformers, trl; from trl import SFTTrainer"
-"""What every run of the suites waits for, whatever it does with them."""
+IMPORTS = (
+    "import datasets, evaluate, pytest, sacrebleu, torch, transformers, trl; "
+    "from peft import get_peft_model; from rouge_score import rouge_scorer; from trl import SFTTrainer"
+)
+"""What every whole run of the suites waits for, whatever it does with them."""
 
 
 def conversion(ref: ModelRef, options: LoadOptions) -> tuple[Path, Part | None]:
