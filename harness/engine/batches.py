@@ -11,6 +11,9 @@ from harness.errors import ModelError
 Track = Callable[[Sequence[Any], str], Iterable[Any]]
 """Something that hands the items on and may show progress while it does."""
 
+Joins = Callable[[int, int, int], bool]
+"""Whether a text of a length may join a batch, which then has so many rows of such a width: (rows, width, length)."""
+
 
 def silently(items: Sequence[Any], description: str) -> Iterable[Any]:  # noqa: ARG001 - the signature of Track
     """Hand the items on and show nothing."""
@@ -43,18 +46,26 @@ class Budget:
         self.rows = rows // 2 if self.rows else None
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether torch could not allocate what it needed; on the CPU that is told by the message alone."""
     import torch  # collecting the suites imports this file, and should not wait for torch
 
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    )
 
 
-def longest_first(lengths: Sequence[int], budget: Budget) -> Iterator[list[int]]:
+def always(rows: int, width: int, length: int) -> bool:  # noqa: ARG001 - the signature of Joins
+    """Let any text join whose batch the budget holds."""
+    return True
+
+
+def longest_first(lengths: Sequence[int], budget: Budget, joins: Joins = always) -> Iterator[list[int]]:
     """Yield batches of indices that the budget holds (one row at least), by falling length."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if batch and not budget.holds(len(batch) + 1, lengths[batch[0]]):
+        rows, width = len(batch) + 1, lengths[batch[0]] if batch else 0
+        if batch and not (budget.holds(rows, width) and joins(rows, width, lengths[index])):
             yield batch
             batch = []
         batch.append(index)

@@ -6,14 +6,13 @@ neither kept nor looked at.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
-from harness.engine.batches import Budget
+from harness.engine.batches import Budget, longest_first
 from harness.engine.products import fast_products
 from harness.engine.rows import Text, different
 from harness.engine.slots import Slots, width
@@ -69,7 +68,7 @@ class Entering:
         reaches = self.reaches + [text.reach for text in texts]
         first = len(self.reaches)
         found = [torch.empty(0)] * len(unread)
-        for group in self._groups(unread):
+        for group in longest_first([len(ids) for ids in unread], self.budget, _of_like_length):
             logits, cache = read(self.start, [unread[at][self.shared :] for at in group], self.pad_id)
             slots = self._slots(cache, max(self.wanted, len(reaches)), self.virtual + max(reaches))
             for taken, at in enumerate(group):
@@ -79,18 +78,6 @@ class Entering:
         slots.lengths += [self.virtual + len(text.ids) for text in texts]
         self.reaches = reaches
         return torch.stack([found[at] for at in which])
-
-    def _groups(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        """Places of texts that are read in one call."""
-        group: list[int] = []
-        for at in sorted(range(len(texts)), key=lambda at: -len(texts[at])):
-            longest = len(texts[group[0]]) if group else 0
-            if group and (longest - len(texts[at]) > PADDING or not self.budget.holds(len(group) + 1, longest)):
-                yield group
-                group = []
-            group.append(at)
-        if group:
-            yield group
 
     def _slots(self, like: Any, rows: int, columns: int) -> Slots:
         """Slots for so many rows of so many columns, with the rows that are there already."""
@@ -117,6 +104,10 @@ class Entering:
         return order
 
 
+def _of_like_length(rows: int, width: int, length: int) -> bool:  # noqa: ARG001 - the signature of Joins
+    return width - length <= PADDING
+
+
 def shared_beginning(texts: Sequence[tuple[int, ...]]) -> int:
     """How many tokens all texts begin with, if they are worth it; each text has at least one beyond them."""
     # Of all texts in their order, no two are less alike than the first and the last one.
@@ -136,10 +127,7 @@ def read(start: Opened, texts: Sequence[Sequence[int]], pad_id: int) -> tuple[to
     # What is behind a text takes its last position once more: the next one may be beyond those that the model has.
     last = torch.tensor([[len(text) - 1] for text in texts], device=device)
     positions = start.length + torch.arange(columns, device=device).minimum(last)
-    cache = DynamicCache(config=start.module.config)
-    if start.cache is not None:
-        cache = copy.deepcopy(start.cache)
-        cache.batch_repeat_interleave(len(texts))
+    cache = DynamicCache(config=start.module.config) if start.cache is None else start.cache_of(len(texts))
     ends = torch.unique(last)
     logits, cache = _forward(
         start.module,

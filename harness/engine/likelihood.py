@@ -6,7 +6,6 @@ did, one row is computed in that way and its paths alone. Where the logits diffe
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ class _Work:
         try:
             cache = self._answer(start, reading.start, rows, asks, keeps=True)
         except CANNOT as error:
-            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
             cache = None
         if cache is None:
@@ -208,9 +207,7 @@ def _forward(
     start: Opened, read: int, rows: Sequence[Layout], columns: Sequence[int], pad_id: int, *, keeps: bool = False
 ) -> tuple[torch.Tensor, Any]:
     """Logits of shape (columns, vocabulary) in float32 at flat columns of the padded batch, and the cache after it."""
-    cache = copy.deepcopy(start.cache)
-    if cache is not None and len(rows) > 1:
-        cache.batch_repeat_interleave(len(rows))
+    cache = start.cache_of(len(rows))
     given = inputs(rows, start.length, read, pad_id, like=start.module)
     with _head_at(start.module, columns), fast_products(start.module):
         out = start.module(**given, past_key_values=cache, use_cache=keeps or cache is not None)

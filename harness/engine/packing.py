@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.engine.batches import Budget
+from harness.engine.batches import Budget, longest_first
 from harness.engine.prefix_tree import Paths
 from harness.engine.sharing import Way
 
@@ -90,24 +90,15 @@ def steps(reading: Reading, budget: Budget, depth: int = 0) -> Iterator[Step]:
 
 def _batches(rows: Sequence[Row], read: int, budget: Budget) -> Iterator[tuple[Row, ...]]:
     """Rows of like size together; ``read`` is how many tokens each of them has in its cache."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: (-row.size, row.low)):
-        if batch and not (_holds(budget, len(batch) + 1, batch[0].size, read) and _is_like(row, batch)):
-            yield tuple(batch)
-            batch = []
-        batch.append(row)
-    if batch:
-        yield tuple(batch)
+    ordered = sorted(rows, key=lambda row: row.low)
 
+    def joins(count: int, width: int, size: int) -> bool:
+        held = not read or count * (read + width) <= CACHE * budget.tokens
+        # A batch of few tokens takes any row, and spares a call.
+        return held and ((count - 1) * width < BUSY or size >= (1 - PADDING) * width)
 
-def _is_like(row: Row, batch: Sequence[Row]) -> bool:
-    """Whether a row needs little padding in a batch; a batch of few tokens takes any row, and spares a call."""
-    width = batch[0].size
-    return len(batch) * width < BUSY or row.size >= (1 - PADDING) * width
-
-
-def _holds(budget: Budget, rows: int, width: int, read: int) -> bool:
-    return budget.holds(rows, width) and (not read or rows * (read + width) <= CACHE * budget.tokens)
+    for batch in longest_first([row.size for row in ordered], budget, joins):
+        yield tuple(ordered[index] for index in batch)
 
 
 def _is_a_row(paths: Paths, low: int, high: int, read: int, way: Way) -> bool:

@@ -34,7 +34,7 @@ def token_bytes_in_slots(module: Any, prompt: Sequence[int], pad_id: int) -> int
         apart = torch.cat([divergence(expected, found) for expected, found in _both_ways(module, ids, pad_id)])
         return token_bytes(cache) if float(apart.mean()) <= floor(module.dtype) else 0
     except CANNOT as error:
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         return 0
 

@@ -6,6 +6,7 @@ are padded, batched and positioned.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,13 @@ class Opened:
     module: Any
     cache: Any = None
     length: int = 0
+
+    def cache_of(self, rows: int) -> Any:
+        """The cache of a single row for so many, to be written into; None where there is none."""
+        cache = copy.deepcopy(self.cache)
+        if cache is not None and rows > 1:
+            cache.batch_repeat_interleave(rows)
+        return cache
 
 
 def virtual_tokens(module: Any) -> int:

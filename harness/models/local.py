@@ -129,13 +129,12 @@ class LocalModel:
         Seed, name and number of an answer decide its random numbers, so a run that was interrupted goes on to the same
         answers.
         """
-        names = list(prompts)
         encoded = self._with_room(list(prompts.values()), sampling.max_new_tokens)
         asked = {name: ids for name, ids in zip(prompts, encoded, strict=True) if name not in done}
         if not asked:
             return
         names = list(asked)
-        streams = [f"{name}\n{copy}" for name in names for copy in range(copies)]
+        streams = [f"{name}\n{turn}" for name in names for turn in range(copies)]
         found: dict[str, dict[int, Completion]] = {name: {} for name in names}
         for number, answer in self._decode(
             list(asked.values()),
@@ -145,8 +144,8 @@ class LocalModel:
             choose=drawn(streams, sampling),
             copies=copies,
         ):
-            name, copy = names[number // copies], number % copies
-            found[name][copy] = answer
+            name = names[number // copies]
+            found[name][number % copies] = answer
             if len(found[name]) == copies:
                 yield {name: [answer for _, answer in sorted(found.pop(name).items())]}
 
