@@ -49,7 +49,7 @@ def pytest_configure() -> None:
         add(self, rows)
         os.write(witness, b"".join(rows))
 
-    Store.add = told  # type: ignore[method-assign]
+    Store.add = told
 
 
 @dataclass(frozen=True)
